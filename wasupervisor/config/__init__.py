@@ -1,0 +1,1 @@
+"""The operator's settings: schema, loading, units."""

@@ -1,0 +1,1 @@
+"""The machine around the gateway: its process, and the uplink to WhatsApp."""

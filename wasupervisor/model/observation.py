@@ -1,0 +1,115 @@
+"""Everything that one cycle saw, as values. A reading that could not be taken is None or unknown, never a guess."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from wasupervisor.model.remedies import Order, Result
+from wasupervisor.model.sessions import Sighting
+from wasupervisor.model.value import Value
+
+
+class Trouble(StrEnum):
+    """Why a gateway's answer could not be used."""
+
+    REFUSED = "refused"
+    """Nobody listens on the port: the call was certainly not made."""
+    TIMED_OUT = "timed_out"
+    """No answer in time. A call that timed out is not a call that was cancelled: it may still be carried out."""
+    DROPPED = "dropped"
+    """The connection broke after the call was sent."""
+    UNAUTHORIZED = "unauthorized"
+    """401 or 403: the gateway lives and does not accept our key."""
+    BAD_STATUS = "bad_status"
+    """An answer with a status code that does not belong there (5xx, a redirect, 4xx)."""
+    BAD_BODY = "bad_body"
+    """Not what the call promises: HTML, truncated, empty, of another shape, or larger than we read."""
+    UNRESOLVED = "unresolved"
+    """The name of the gateway's host could not be resolved."""
+
+
+class Look(Value, frozen=True):
+    """What one poll of the gateway gave."""
+
+    reachable: bool | None = None
+    """Whether the gateway's API answered at all, with any status. None: not tried."""
+    sightings: tuple[Sighting, ...] | None = None
+    """None: the list could not be read. That never means that the sessions are gone."""
+    trouble: Trouble | None = None
+    detail: str = ""
+    """One line for a person on what was wrong; no secret in it."""
+    latency_seconds: float | None = None
+    version: str | None = None
+    engine: str | None = None
+    """WAHA: NOWEB, WEBJS, GOWS, WPP."""
+    run: str | None = None
+    """Names this run of the gateway process, as the gateway itself tells it; changes when it was restarted."""
+    store_ok: bool | None = None
+    """Whether the gateway's own database answered (Evolution: PostgreSQL, through `fetchInstances`)."""
+    notes: tuple[str, ...] = ()
+    """What an operator should know of this gateway's settings."""
+
+
+class CloseLook(Value, frozen=True):
+    """What was read of one session right before a remedy."""
+
+    sighting: Sighting | None = None
+    """None: it could not be read, and then nothing is done."""
+    others_working: bool | None = None
+    """Whether any other session of the gateway works now."""
+    store_ok: bool | None = None
+    detail: str = ""
+
+
+class ProcessReading(Value, frozen=True):
+    """CPU and memory of the gateway's whole process tree; None is unknown."""
+
+    exists: bool | None = None
+    """None: not known, for instance because its port does not lead to a pid for our user."""
+    pid: int | None = None
+    started: float | None = None
+    """Create time of the process, seconds since the epoch, as the kernel tells it. With the pid it names a run."""
+    cpu_percent: float | None = None
+    """Of the CPUs that it may use, 0 to 100."""
+    rss_bytes: int | None = None
+    memory_percent: float | None = None
+    limit_bytes: int | None = None
+    processes: int | None = None
+    keeper: str | None = None
+    """What brings the process back when it dies (`systemd waha.service`, `PM2`); None: nobody that we know of."""
+    detail: str = ""
+    """Why something above is unknown, for a person."""
+
+    @property
+    def run(self) -> str | None:
+        """Names this run of the process."""
+        return None if self.pid is None or self.started is None else f"{self.pid}@{self.started:.2f}"
+
+
+class UplinkState(StrEnum):
+    """Whether a gateway here would get through to WhatsApp."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class Uplink(Value, frozen=True):
+    """The last reading of the uplink."""
+
+    state: UplinkState = UplinkState.UNKNOWN
+    age_seconds: float = 0.0
+    detail: str = ""
+
+
+class Observation(Value, frozen=True):
+    """One cycle's input to the decider."""
+
+    look: Look
+    process: ProcessReading = ProcessReading()
+    uplink: Uplink = Uplink()
+    state_writable: bool = True
+    results: tuple[Result, ...] = ()
+    """Of remedies that ended since the last cycle."""
+    orders: tuple[Order, ...] = ()
+    """From operators, since the last cycle."""

@@ -1,0 +1,108 @@
+"""Actions that may heal, the orders of operators, and what became of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from wasupervisor.model.value import Value
+
+
+class RemedyKind(StrEnum):
+    """What may heal, mildest first. No verb that logs out, deletes or creates exists in this program."""
+
+    START_SESSION = "start_session"
+    RESTART_SESSION = "restart_session"
+
+
+class Remedy(Value, frozen=True):
+    """One action, decided and on the books before it is performed."""
+
+    id: str
+    kind: RemedyKind
+    session: str
+    why: str
+    """The sentence that is journaled."""
+    lone: bool = False
+    """Performed though no other session works: the one canary, or a person's order."""
+    forced: bool = False
+    """An operator's `restart --force`: performed even when the session came back meanwhile, or a gate is shut."""
+
+
+class Outcome(StrEnum):
+    """What the gateway made of a call. None of them means that the session is healed."""
+
+    ACCEPTED = "accepted"
+    ALREADY = "already"
+    """The gateway says that there is nothing to do (WAHA: 422 'already started'): no failure, no success."""
+    REFUSED = "refused"
+    """Answered with an error, or with 200 and `error: true`."""
+    TIMED_OUT = "timed_out"
+    """May still be carried out later; counts as made."""
+    DROPPED = "dropped"
+    """The connection broke: the gateway process may have died of it. Counts as a gateway restart."""
+    UNREACHABLE = "unreachable"
+    """Nobody listened: the call was not made."""
+    WITHHELD = "withheld"
+    """The look right before it said no: the call was not made."""
+
+    @property
+    def was_made(self) -> bool:
+        """Whether the call reached the gateway, or may have."""
+        return self not in (Outcome.UNREACHABLE, Outcome.WITHHELD)
+
+
+class Result(Value, frozen=True):
+    """How the call of a remedy ended."""
+
+    remedy_id: str
+    session: str
+    kind: RemedyKind
+    outcome: Outcome
+    detail: str = ""
+    """One line for a person; no secret in it."""
+
+
+class OrderKind(StrEnum):
+    """What an operator may ask for."""
+
+    RECOVER = "recover"
+    RESTART = "restart"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+class Order(Value, frozen=True):
+    """One wish of an operator."""
+
+    id: str
+    kind: OrderKind
+    session: str | None = None
+    force: bool = False
+    pause_for: float | None = None
+    """Seconds; None: until somebody resumes."""
+    reason: str = ""
+    by: str = ""
+
+
+class Verdict(StrEnum):
+    """What became of an order."""
+
+    ACCEPTED = "accepted"
+    WITHHELD = "withheld"
+    """A gate, or a remedy under way, is against it: HTTP 409."""
+    LATER = "later"
+    """A breaker or a budget is against it until `retry_after`: HTTP 429."""
+    UNKNOWN_SESSION = "unknown_session"
+
+
+class Reply(Value, frozen=True):
+    """The answer to an order."""
+
+    order_id: str
+    verdict: Verdict
+    text: str
+    """What happens next, or what withheld it and until when."""
+    previous_status: str | None = None
+    current_status: str | None = None
+    needs_qr: bool = False
+    retry_after: float | None = None

@@ -1,0 +1,1 @@
+"""What others read: the health document, the probes, the health file."""

@@ -1,0 +1,1 @@
+"""A gateway that lies on request, with the HTTP of the real ones. Used by the demo and the tests."""
