@@ -1,0 +1,80 @@
+# Each target makes what it needs itself, in .venv beside this file, and does nothing twice.
+#   make test PYTHON=python3.12       another Python, from 3.11 on
+#   make test ARGS="-k breaker -x"    arguments for pytest, the demo or the benchmarks
+
+PYTHON ?= python3
+VENV := .venv
+ARGS ?=
+
+# .venv belongs to one folder and one Python: a copied or moved checkout would run the code of the old place.
+MADE := $(VENV)/made-for
+OWNER := $(CURDIR) $(PYTHON)
+ifneq ($(file <$(MADE)),$(OWNER))
+.PHONY: $(MADE)
+endif
+# Its Python may have gone, or have become another version.
+ifneq ($(shell $(VENV)/bin/python -c 'import pip; print("runs")' 2>/dev/null),runs)
+.PHONY: $(MADE)
+endif
+
+.PHONY: help demo test lint bench clean system-packages
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo    a simulated gateway, faults and their healing on the terminal (about 60 s; ARGS="--seconds 30")'
+	@echo 'make test    all tests (ARGS="..." for pytest; with CI=true none is skipped)'
+	@echo 'make lint    ruff, mypy, import-linter'
+	@echo 'make bench   print the benchmarks'
+	@echo 'make clean   remove .venv and every cache'
+
+demo: $(VENV)/installed
+	@$(VENV)/bin/wasupervisor demo $(ARGS)
+
+test: $(VENV)/installed-test system-packages
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-lint
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/installed-test
+	@$(VENV)/bin/python benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@echo 'Making $(VENV) with $(PYTHON)'
+	@packaging/venv.sh '$(PYTHON)' $(VENV)
+	@printf '%s' '$(OWNER)' >$@
+
+# pip's chatter is shown only when it fails.
+PIP_INSTALL = pip_install() { $(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off -e "$$1" \
+	>$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }; }; pip_install
+
+$(VENV)/installed: $(MADE) pyproject.toml
+	@echo 'Installing wasupervisor in $(VENV)'
+	@$(PIP_INSTALL) .
+	@touch $@
+
+$(VENV)/installed-test: $(MADE) pyproject.toml
+	@echo 'Installing wasupervisor and what its tests need in $(VENV)'
+	@$(PIP_INSTALL) '.[test]'
+	@touch $@
+
+# mypy reads the tests too, so their libraries must be there.
+$(VENV)/installed-lint: $(MADE) pyproject.toml
+	@echo 'Installing the linters in $(VENV)'
+	@$(PIP_INSTALL) '.[test,lint]'
+	@touch $@
+
+# The system tests boot systemd in a container. Elsewhere than in CI nothing is installed: they are skipped, with the reason.
+system-packages:
+ifeq ($(CI),true)
+	@command -v systemd-nspawn >/dev/null || packaging/apt-install.sh systemd-container
+endif
