@@ -108,6 +108,8 @@ class Observation(Value, frozen=True):
     look: Look
     process: ProcessReading = ProcessReading()
     uplink: Uplink = Uplink()
+    first: bool = False
+    """The first look of this run of the supervisor: the start-up grace begins."""
     state_writable: bool = True
     results: tuple[Result, ...] = ()
     """Of remedies that ended since the last cycle."""

@@ -24,6 +24,8 @@ class Remedy(Value, frozen=True):
     """The sentence that is journaled."""
     lone: bool = False
     """Performed though no other session works: the one canary, or a person's order."""
+    ordered: bool = False
+    """An operator asked for this verb: of the gates only store and uplink hold."""
     forced: bool = False
     """An operator's `restart --force`: performed even when the session came back meanwhile, or a gate is shut."""
 

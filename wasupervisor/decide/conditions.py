@@ -1,0 +1,252 @@
+"""From sightings over time to a condition and its cause."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from wasupervisor.decide.memory import BreakerState, SessionMemory
+from wasupervisor.decide.reasons import CONDITION_OF, TABLE, Nature
+from wasupervisor.decide.scene import FORGET_MISSING_AFTER, OPERATOR_STOP_AFTER, Scene, expected, named
+from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.sessions import Condition, Reason, Sighting, State
+
+NEVER_RUN = -1
+"""Of `SessionMemory.run`: it was never seen other than stopped."""
+
+WORKED = frozenset({Condition.HEALTHY, Condition.SETTLING, Condition.SUSPECT})
+JUDGED_BAD = frozenset({Condition.FAILING, Condition.NEEDS_HUMAN, Condition.FATAL})
+
+
+def first_sight(sighting: Sighting, scene: Scene) -> SessionMemory:
+    """The memory of a session that was never seen before."""
+    now, bad = scene.now, sighting.state is not State.WORKING
+    return SessionMemory(
+        first_seen=now,
+        state=sighting.state,
+        since=now,
+        claim=sighting.claim,
+        told=sighting.reason,
+        paired=sighting.paired,
+        bad_since=now if bad else None,
+        working_since=None if bad else now,
+        patience_from=now if bad and scene.calm else None,
+        run=NEVER_RUN if sighting.state is State.STOPPED else scene.run,
+        condition_since=now,
+    )
+
+
+def never_listed(scene: Scene) -> SessionMemory:
+    """The memory of a session that the configuration names and the gateway has never listed."""
+    return SessionMemory(
+        first_seen=scene.now,
+        state=State.UNKNOWN,
+        since=scene.now,
+        bad_since=scene.now,
+        run=NEVER_RUN,
+        condition_since=scene.now,
+    )
+
+
+def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMemory:
+    """Take a sighting into the memory, without judging it. Gives back the same object when nothing changed."""
+    if is_quiet(memory, sighting, scene):
+        return memory
+    now, state = scene.now, sighting.state
+    bad = state is not State.WORKING
+    same = state is memory.state and sighting.reason is memory.told
+    counted = min(memory.samples + sighting.fresh, scene.policy.failing_samples) if same else 1
+    changed = replace(
+        memory,
+        state=state,
+        told=sighting.reason,
+        claim=sighting.claim,
+        paired=sighting.paired,
+        since=memory.since if same else now,
+        samples=counted,
+        bad_since=_began(memory.bad_since, now) if bad else None,
+        working_since=None if bad else _began(memory.working_since, now),
+        patience_from=_patience_from(memory, state, same, scene) if bad else None,
+        run=memory.run if state is State.STOPPED else scene.run,
+        operator_stopped=memory.operator_stopped and state is State.STOPPED,
+        absent_since=None,
+        absent_samples=0,
+    )
+    return memory if changed == memory else changed
+
+
+def _began(known: float | None, now: float) -> float:
+    return now if known is None else known
+
+
+def _patience_from(memory: SessionMemory, state: State, same: bool, scene: Scene) -> float | None:
+    """Patience begins anew when something, or somebody, has just started the session again."""
+    if not scene.calm:
+        return None
+    return scene.now if state is State.STARTING and not same else _began(memory.patience_from, scene.now)
+
+
+def is_quiet(memory: SessionMemory, sighting: Sighting, scene: Scene) -> bool:
+    """Whether a healthy session is seen just as it was: the usual case, and the cheap one."""
+    return (
+        sighting.state is State.WORKING
+        and memory.condition is Condition.HEALTHY
+        and memory.state is State.WORKING
+        and memory.attempt is None
+        and memory.claim == sighting.claim
+        and memory.paired == sighting.paired
+        and memory.run == scene.run
+        and memory.absent_since is None
+    )
+
+
+def track_absence(memory: SessionMemory, scene: Scene) -> SessionMemory:
+    """Take into the memory that a list which was read completely does not hold the session."""
+    return replace(
+        memory,
+        absent_since=_began(memory.absent_since, scene.now),
+        absent_samples=min(memory.absent_samples + 1, scene.policy.failing_samples),
+        working_since=None,
+        bad_since=_began(memory.bad_since, scene.now),
+    )
+
+
+def is_forgotten(name: str, memory: SessionMemory, scene: Scene) -> bool:
+    """Whether an absent session has been away for so long that we let it go."""
+    if memory.absent_since is None or not _absence_is_judged(memory, scene) or named(name, scene.policy):
+        return False
+    if not expected(name, memory, scene.policy):
+        return True
+    return scene.now - memory.absent_since >= FORGET_MISSING_AFTER
+
+
+def conclude(name: str, memory: SessionMemory, scene: Scene) -> SessionMemory:
+    """Judge the session: its cause and its condition, and what follows from being healthy again."""
+    if memory.absent_since is not None:
+        if not _absence_is_judged(memory, scene):
+            return memory
+        return _enter(memory, Condition.MISSING, Reason.NOT_LISTED, scene)
+    if memory.state is State.WORKING:
+        return _conclude_working(memory, scene)
+    memory, cause = _cause(name, memory, scene)
+    nature = TABLE[cause].nature
+    if not _is_judged(memory, cause, nature, scene):
+        return _enter(memory, _pending(memory), cause, scene)
+    return _enter(memory, CONDITION_OF[nature], cause, scene)
+
+
+def is_ripe(memory: SessionMemory, scene: Scene) -> bool:
+    """Whether patience is over, so that a remedy may be asked for."""
+    if memory.condition is not Condition.FAILING:
+        return False
+    if memory.state is State.STARTING:
+        return memory.patience_from is not None and patience_left(memory, scene) <= 0
+    return True
+
+
+def patience_left(memory: SessionMemory, scene: Scene) -> float:
+    """Seconds for which a starting session is still left alone, counted while uplink and store are well."""
+    return _began(memory.patience_from, scene.now) + scene.policy.starting_timeout - scene.now
+
+
+def _conclude_working(memory: SessionMemory, scene: Scene) -> SessionMemory:
+    since = _began(memory.working_since, scene.now)
+    if memory.condition is Condition.HEALTHY:
+        return memory
+    if scene.now - since < scene.policy.stable_for:
+        return _enter(memory, Condition.SETTLING, Reason.NONE, scene)
+    breaker = memory.breaker
+    if breaker.state is not BreakerState.CLOSED:
+        breaker = replace(breaker, state=BreakerState.CLOSED, until=0.0)
+    healed = replace(
+        memory,
+        remembered=True,
+        diagnosed=False,
+        failures=0,
+        not_before=0.0,
+        withheld="",
+        breaker=breaker,
+    )
+    return _enter(healed, Condition.HEALTHY, Reason.NONE, scene)
+
+
+def _cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemory, Reason]:
+    """Why it is as it is: the adapter's reason, sharpened by what only time can tell."""
+    if memory.state is State.STOPPED:
+        return _stopped_cause(name, memory, scene)
+    if memory.state is State.STARTING:
+        return memory, _starting_cause(memory, scene)
+    if memory.told is Reason.UNEXPLAINED and memory.diagnosed:
+        return memory, Reason.LOGGED_OUT
+    return memory, memory.told
+
+
+def _starting_cause(memory: SessionMemory, scene: Scene) -> Reason:
+    if scene.now - _began(memory.bad_since, scene.now) < scene.policy.starting_timeout:
+        return Reason.RECONNECTING
+    if scene.uplink is UplinkState.DOWN and scene.policy.uplink_watched:
+        return Reason.UPLINK_DOWN
+    return Reason.STUCK_STARTING if scene.store_well else Reason.STORE_DOWN
+
+
+def _stopped_cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemory, Reason]:
+    """Whose stop it is: ours, the gateway process's, or the operator's."""
+    attempt, lasted = memory.attempt, scene.now - memory.since
+    if memory.operator_stopped:
+        return memory, Reason.STOPPED
+    if attempt is not None and not attempt.left_stop:
+        by_us = attempt.outcome is not None and scene.now - attempt.ended >= OPERATOR_STOP_AFTER
+        return memory, Reason.STOPPED_BY_REMEDY if by_us else memory.cause
+    if memory.cause is Reason.STOPPED_BY_REMEDY:
+        return memory, memory.cause
+    if memory.run == NEVER_RUN:
+        return memory, Reason.NOT_STARTED if named(name, scene.policy) else Reason.STOPPED
+    if memory.run != scene.run:
+        known = scene.run_known and (memory.remembered or named(name, scene.policy))
+        return memory, Reason.STOPPED_WITH_PROCESS if known else Reason.STOPPED
+    if lasted >= OPERATOR_STOP_AFTER:
+        return replace(memory, operator_stopped=True), Reason.STOPPED
+    return memory, Reason.STOPPED
+
+
+def _is_judged(memory: SessionMemory, cause: Reason, nature: Nature, scene: Scene) -> bool:
+    """Whether it has lasted for long enough, in samples and in seconds."""
+    policy, now = scene.policy, scene.now
+    if memory.state is State.STARTING:
+        return cause is not Reason.RECONNECTING
+    if cause is Reason.STOPPED:
+        return memory.operator_stopped or memory.condition not in WORKED
+    if nature in (Nature.PERSON, Nature.FATAL) and memory.condition not in WORKED:
+        return True
+    if memory.samples >= policy.failing_samples and now - memory.since >= policy.failing_after:
+        return True
+    return memory.samples >= 2 and now - _began(memory.bad_since, now) >= max(
+        policy.starting_timeout, policy.failing_after
+    )
+
+
+def _pending(memory: SessionMemory) -> Condition:
+    """The condition while it is not judged: what it was, as far as that is still possible."""
+    if memory.condition in WORKED:
+        moving = memory.state is State.STARTING or memory.attempt is not None
+        return Condition.SETTLING if moving else Condition.SUSPECT
+    return memory.condition if memory.condition in JUDGED_BAD else Condition.UNKNOWN
+
+
+def _absence_is_judged(memory: SessionMemory, scene: Scene) -> bool:
+    return (
+        memory.absent_since is not None
+        and memory.absent_samples >= scene.policy.failing_samples
+        and scene.now - memory.absent_since >= scene.policy.failing_after
+    )
+
+
+def _enter(memory: SessionMemory, condition: Condition, cause: Reason, scene: Scene) -> SessionMemory:
+    if condition is memory.condition and cause is memory.cause:
+        return memory
+    since = memory.condition_since if condition is memory.condition else scene.now
+    breaker = memory.breaker
+    if memory.condition is Condition.HEALTHY and scene.now - memory.condition_since >= scene.policy.breaker.open_max:
+        breaker = replace(breaker, trips=0)
+    if condition is Condition.FATAL and breaker.state is not BreakerState.HELD:
+        breaker = replace(breaker, state=BreakerState.HELD)
+    return replace(memory, condition=condition, condition_since=since, cause=cause, breaker=breaker)

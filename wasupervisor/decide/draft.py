@@ -1,0 +1,133 @@
+"""The work sheet of one step: mutable while the step runs, never seen outside it."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from msgspec.structs import replace
+
+from wasupervisor.decide.gates import HOUR, Asked
+from wasupervisor.decide.ladder import rung_for
+from wasupervisor.decide.memory import Attempt, BreakerState, Memory, SessionMemory
+from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.scene import Scene
+from wasupervisor.model.journal import Entry, EntryKind
+from wasupervisor.model.observation import Observation
+from wasupervisor.model.policy import Policy
+from wasupervisor.model.remedies import Remedy, RemedyKind, Reply
+
+
+class Draft:
+    """What becomes the decision."""
+
+    def __init__(self, memory: Memory, observation: Observation, now: float, dice: float, policy: Policy) -> None:
+        self.observation = observation
+        self.now = now
+        self.dice = dice
+        self.policy = policy
+        self.sessions = dict(memory.sessions)
+        self.gateway = memory.gateway
+        self.paused = memory.paused
+        self.incident = memory.incident
+        self.readiness = memory.readiness
+        self.next_id = memory.next_id
+        self.listed: frozenset[str] = frozenset()
+        self.entries: list[Entry] = []
+        self.remedies: list[Remedy] = []
+        self.replies: list[Reply] = []
+        self.in_flight = 0
+        """Remedies whose call is under way."""
+        self.next: dict[str, str] = {}
+        self.wants_process_restart: list[str] = []
+        """Sessions that nothing but a restart of the gateway process heals."""
+
+    def roll(self, name: str) -> float:
+        """A throw of the dice, 0 to 1, of its own for each session and the same in a replay."""
+        return (self.dice + crc32(name.encode()) / 2**32) % 1.0
+
+    def say(self, kind: EntryKind, text: str, session: str | None = None, *, warn: bool = False) -> None:
+        """Write an entry for the journal."""
+        cause = self.sessions[session].cause if session in self.sessions else None
+        entry = Entry(kind=kind, text=text, session=session, warn=warn)
+        self.entries.append(entry if cause is None else replace(entry, reason=cause))
+
+    def count_in_flight(self) -> None:
+        """Count the remedies whose call is under way."""
+        self.in_flight = sum(
+            1 for one in self.sessions.values() if one.attempt is not None and one.attempt.outcome is None
+        )
+
+    def ask(self, name: str, kind: RemedyKind, scene: Scene, *, ordered: bool = False, forced: bool = False) -> Asked:
+        """Put the question whether a remedy may be performed now."""
+        return Asked(
+            name=name,
+            session=self.sessions[name],
+            remedy=kind,
+            gateway=self.gateway,
+            scene=scene,
+            in_flight=self.in_flight,
+            state_writable=self.observation.state_writable,
+            paused=self.paused,
+            incident=self.incident,
+            keeper=self.observation.process.keeper,
+            listed=name in self.listed,
+            ordered=ordered,
+            forced=forced,
+        )
+
+    def book(self, asked: Asked) -> str:
+        """Put a remedy on the books and among those to be performed. Returns its id."""
+        name, session, kind, now = asked.name, asked.session, asked.remedy, self.now
+        identity = f"a{self.next_id}"
+        self.next_id += 1
+        why = self._why(asked)
+        self.remedies.append(
+            Remedy(
+                id=identity,
+                kind=kind,
+                session=name,
+                why=why,
+                lone=asked.is_lone,
+                ordered=asked.ordered,
+                forced=asked.forced,
+            )
+        )
+        breaker = session.breaker
+        if breaker.state is BreakerState.OPEN:
+            breaker = replace(breaker, state=BreakerState.HALF_OPEN)
+        self.sessions[name] = replace(
+            session,
+            attempt=Attempt(
+                id=identity, kind=kind, at=now, cause=session.cause, ordered=asked.ordered, lone=asked.is_lone
+            ),
+            made=(*(at for at in session.made if now - at < HOUR), now),
+            last_restart=now if kind is RemedyKind.RESTART_SESSION else session.last_restart,
+            breaker=breaker,
+            withheld="",
+        )
+        self.gateway = replace(
+            self.gateway, made=(*(at for at in self.gateway.made if now - at < HOUR), now), last_remedy=now
+        )
+        if self.incident is not None and not self.incident.proven and name in self.incident.sessions:
+            self.incident = replace(self.incident, canary=name)
+        self.entries.append(Entry(kind=EntryKind.REMEDY, text=why, session=name, reason=session.cause, remedy=kind))
+        self.in_flight += 1
+        self.next[name] = f"{kind} is under way"
+        return identity
+
+    def _why(self, asked: Asked) -> str:
+        session = asked.session
+        if asked.ordered:
+            return f"{asked.remedy}: an operator ordered it"
+        rung = rung_for(self.policy.gateway_kind, session.cause)
+        text = f"{asked.remedy} (attempt {session.failures + 1}): {TABLE[session.cause].sentence}; {rung.why}"
+        if session.breaker.state is BreakerState.OPEN:
+            text += "; the breaker is half-open, this one decides"
+        return f"{text}; it is the one canary, for no other session works" if asked.is_lone else text
+
+
+def forget_old(session: SessionMemory, now: float) -> SessionMemory:
+    """Let times that count in no window any more go, so that the memory does not grow."""
+    if session.made and now - session.made[0] >= HOUR:
+        return replace(session, made=tuple(at for at in session.made if now - at < HOUR))
+    return session

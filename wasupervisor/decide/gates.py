@@ -1,0 +1,262 @@
+"""What may stand against a remedy, as a table: every row has its sentence, and the first that holds withholds it.
+
+A gate is a precondition. A breaker or a budget ends by itself at a time that is told. A turn only waits for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from wasupervisor.decide.memory import BreakerState, GatewayMemory, IncidentMemory, SessionMemory
+from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.scene import Scene
+from wasupervisor.decide.words import span
+from wasupervisor.model.health import Pause
+from wasupervisor.model.remedies import RemedyKind
+from wasupervisor.model.sessions import Condition, Reason, State
+from wasupervisor.model.value import Value
+
+HOUR, DAY = 3600.0, 86400.0
+
+
+class Kind(StrEnum):
+    """What sort of hindrance it is."""
+
+    GATE = "gate"
+    LIMIT = "limit"
+    """A breaker or a budget: passes by itself at `until`."""
+    TURN = "turn"
+    """Only waits for others; not worth a line in the journal."""
+
+
+class Block(Value, frozen=True):
+    """Why a remedy is withheld."""
+
+    code: str
+    kind: Kind
+    text: str
+    until: float | None = None
+
+
+class Asked(Value, frozen=True):
+    """A remedy that is asked for, with everything that the gates look at."""
+
+    name: str
+    session: SessionMemory
+    remedy: RemedyKind
+    gateway: GatewayMemory
+    scene: Scene
+    in_flight: int
+    """Remedies whose call is under way."""
+    state_writable: bool = True
+    paused: Pause | None = None
+    incident: IncidentMemory | None = None
+    keeper: str | None = None
+    listed: bool = True
+    """Whether this look read the session at all."""
+    ordered: bool = False
+    """By an operator's `restart`."""
+    forced: bool = False
+
+    @property
+    def is_lone(self) -> bool:
+        """Whether it would restart a starting session while no other session works: that can kill WAHA."""
+        return (
+            self.remedy is RemedyKind.RESTART_SESSION
+            and self.session.state is State.STARTING
+            and not self.scene.working - {self.name}
+        )
+
+
+Found = tuple[str, float | None] | None
+"""The sentence and, where it is known, the end of the hindrance; None when nothing stands against it."""
+
+
+class Row(Value, frozen=True):
+    """One hindrance."""
+
+    code: str
+    kind: Kind
+    test: Callable[[Asked], Found]
+    holds_for_restart: bool = False
+    """Also against an operator's `restart`."""
+    holds_for_force: bool = False
+    """Even against `restart --force`."""
+
+
+def _in_flight(asked: Asked) -> Found:
+    attempt = asked.session.attempt
+    if attempt is None:
+        return None
+    if attempt.outcome is None:
+        return f"{attempt.kind} is under way", None
+    return None if asked.ordered else (f"{attempt.kind} is being verified", None)
+
+
+def _read_only(asked: Asked) -> Found:
+    return (
+        None if asked.state_writable else ("the state cannot be written, so that nothing would be on the books", None)
+    )
+
+
+def _observe(asked: Asked) -> Found:
+    return None if asked.scene.policy.act else ("recovery.mode is observe", None)
+
+
+def _paused(asked: Asked) -> Found:
+    pause = asked.paused
+    if pause is None:
+        return None
+    return f"paused{f' by {pause.by}' if pause.by else ''}{f': {pause.reason}' if pause.reason else ''}", pause.until
+
+
+def _unread(asked: Asked) -> Found:
+    return None if asked.listed else ("the gateway did not tell its state in this look", None)
+
+
+def _grace(asked: Asked) -> Found:
+    until = asked.gateway.grace_until
+    return None if asked.scene.now >= until else ("the grace after a start is not over", until)
+
+
+def _fatal(asked: Asked) -> Found:
+    if asked.session.condition not in (Condition.FATAL, Condition.NEEDS_HUMAN):
+        return None
+    row = TABLE[asked.session.cause]
+    return f"{row.sentence}. {row.advice}".strip(), None
+
+
+def _store(asked: Asked) -> Found:
+    if asked.scene.store_well:
+        return None
+    if asked.scene.store_ok is False:
+        return "the gateway's database does not answer: a restart now would do harm", None
+    return "it is not known whether the gateway's database is well", None
+
+
+def _uplink(asked: Asked) -> Found:
+    if asked.scene.uplink_up:
+        return None
+    return f"the uplink to WhatsApp is {asked.scene.uplink}: a restart now would not help and could do harm", None
+
+
+def _lone(asked: Asked) -> Found:
+    if not asked.is_lone:
+        return None
+    if asked.keeper is None:
+        return "no other session works, and nothing is known that would start the gateway again if it died of it", None
+    if asked.scene.now < asked.gateway.canary_not_before:
+        return "no other session works, and the last canary was not healed", asked.gateway.canary_not_before
+    return None
+
+
+def _gateway_budget(asked: Asked) -> Found:
+    budget, now = asked.scene.policy.budget, asked.scene.now
+    if asked.session.state is not State.STARTING:
+        return None
+    hour = [at for at in asked.gateway.restarts if now - at < HOUR]
+    day = [at for at in asked.gateway.restarts if now - at < DAY]
+    if len(hour) >= budget.gateway_per_hour:
+        return f"the gateway restarted {len(hour)} times within an hour because of us", hour[0] + HOUR
+    if len(day) >= budget.gateway_per_day:
+        return f"the gateway restarted {len(day)} times within a day because of us", day[0] + DAY
+    return None
+
+
+def _incident(asked: Asked) -> Found:
+    incident = asked.incident
+    if incident is None or incident.proven or asked.name not in incident.sessions:
+        return None
+    if incident.canary not in (None, asked.name):
+        return f"one incident: {incident.canary} is the canary and is tried first", None
+    if asked.scene.now < asked.gateway.canary_not_before:
+        return "one incident: the last canary was not healed", asked.gateway.canary_not_before
+    return None
+
+
+def _breaker(asked: Asked) -> Found:
+    breaker = asked.session.breaker
+    if breaker.state is BreakerState.HELD:
+        return "its breaker is held: a person must act", None
+    if breaker.state is BreakerState.OPEN and asked.scene.now < breaker.until:
+        return "its breaker is open", breaker.until
+    return None
+
+
+def _spacing(asked: Asked) -> Found:
+    last, floor = asked.session.last_restart, asked.scene.policy.restart_spacing
+    if last is None or asked.scene.now >= last + floor:
+        return None
+    return f"this gateway wants {span(floor)} between two restarts of a session", last + floor
+
+
+def _backoff(asked: Asked) -> Found:
+    until = asked.session.not_before
+    return None if asked.scene.now >= until else ("back-off", until)
+
+
+def _session_budget(asked: Asked) -> Found:
+    made, most = asked.session.made, asked.scene.policy.budget.per_session_per_hour
+    if len(made) < most:
+        return None
+    return f"its budget of {most} remedies per hour is spent", made[-most] + HOUR if most else None
+
+
+def _sessions_budget(asked: Asked) -> Found:
+    made, most = asked.gateway.made, asked.scene.policy.budget.sessions_per_hour
+    if len(made) < most:
+        return None
+    return f"the budget of {most} remedies per hour for all sessions is spent", made[-most] + HOUR if most else None
+
+
+def _concurrent(asked: Asked) -> Found:
+    most = asked.scene.policy.budget.concurrent
+    return None if asked.in_flight < most else ("another remedy is under way", None)
+
+
+def _spread(asked: Asked) -> Found:
+    last, spacing = asked.gateway.last_remedy, asked.scene.policy.budget.spacing
+    return None if last is None or asked.scene.now >= last + spacing else ("remedies keep a distance", last + spacing)
+
+
+ROWS: tuple[Row, ...] = (
+    Row("under_way", Kind.TURN, _in_flight, holds_for_restart=True, holds_for_force=True),
+    Row("state_unwritable", Kind.GATE, _read_only, holds_for_restart=True, holds_for_force=True),
+    Row("observe", Kind.GATE, _observe),
+    Row("paused", Kind.GATE, _paused),
+    Row("unread", Kind.GATE, _unread, holds_for_restart=True),
+    Row("grace", Kind.GATE, _grace),
+    Row("person", Kind.GATE, _fatal),
+    Row("store", Kind.GATE, _store, holds_for_restart=True),
+    Row("uplink", Kind.GATE, _uplink, holds_for_restart=True),
+    Row("lone", Kind.GATE, _lone),
+    Row("gateway_budget", Kind.LIMIT, _gateway_budget),
+    Row("incident", Kind.TURN, _incident),
+    Row("breaker", Kind.LIMIT, _breaker),
+    Row("restart_spacing", Kind.LIMIT, _spacing, holds_for_restart=True),
+    Row("backoff", Kind.TURN, _backoff),
+    Row("session_budget", Kind.LIMIT, _session_budget),
+    Row("sessions_budget", Kind.LIMIT, _sessions_budget),
+    Row("concurrent", Kind.TURN, _concurrent),
+    Row("spread", Kind.TURN, _spread),
+)
+
+
+def first_block(asked: Asked) -> Block | None:
+    """The first hindrance that holds, or None when the remedy may be performed."""
+    for row in ROWS:
+        if asked.forced and not row.holds_for_force:
+            continue
+        if asked.ordered and not asked.forced and not row.holds_for_restart:
+            continue
+        found = row.test(asked)
+        if found is not None:
+            text, until = found
+            return Block(code=row.code, kind=row.kind, text=text, until=until)
+    return None
+
+
+def only_gateway_restart_heals(asked: Asked) -> bool:
+    """Whether the lone gate is shut for want of a keeper: then a person has to restart the gateway."""
+    return asked.is_lone and asked.keeper is None and asked.session.cause is Reason.STUCK_STARTING

@@ -1,0 +1,126 @@
+"""The gateway as a whole: does it answer, and is it still the same process."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.gates import DAY
+from wasupervisor.decide.scene import Scene
+from wasupervisor.decide.words import span
+from wasupervisor.model.journal import EntryKind
+from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.remedies import Outcome
+from wasupervisor.model.sessions import State
+
+SILENT_AFTER_SAMPLES = 2
+"""One look without an answer may be chance; two are told."""
+
+OURS_WITHIN = 120.0
+"""Seconds after a dropped connection within which a new process is taken as our doing."""
+
+
+def track_gateway(draft: Draft) -> None:
+    """Take the look at the gateway itself into the draft."""
+    if draft.observation.first:
+        draft.gateway = replace(
+            draft.gateway, grace_until=max(draft.gateway.grace_until, draft.now + draft.policy.startup_grace)
+        )
+    _take_dropped(draft)
+    _track_runs(draft)
+    _track_silence(draft)
+
+
+def is_silent(draft: Draft) -> bool:
+    """Whether the API has not answered for long enough to say so."""
+    return draft.gateway.silent_samples >= SILENT_AFTER_SAMPLES
+
+
+def scene_of(draft: Draft) -> Scene:
+    """The surroundings of all sessions. An uplink that is 'down' while sessions work is not known to be down."""
+    look = draft.observation.look
+    sightings = look.sightings or ()
+    working = frozenset(one.name for one in sightings if one.state is State.WORKING)
+    uplink = draft.observation.uplink.state
+    if uplink is UplinkState.DOWN and working:
+        uplink = UplinkState.UNKNOWN
+    return Scene(
+        now=draft.now,
+        policy=draft.policy,
+        run=draft.gateway.run,
+        run_known=draft.gateway.process_run is not None or draft.gateway.api_run is not None,
+        uplink=uplink,
+        store_ok=look.store_ok,
+        working=working,
+    )
+
+
+def _take_dropped(draft: Draft) -> None:
+    dropped = [one for one in draft.observation.results if one.outcome is Outcome.DROPPED]
+    if not dropped:
+        return
+    recent = tuple(at for at in draft.gateway.restarts if draft.now - at < DAY)
+    draft.gateway = replace(
+        draft.gateway,
+        restarts=(*recent, draft.now),
+        dropped_at=draft.now,
+        grace_until=draft.now + draft.policy.startup_grace,
+    )
+
+
+def _track_runs(draft: Draft) -> None:
+    """Count the runs of the process. The process and the API both tell of a restart: it is one event."""
+    known, process, api = draft.gateway, draft.observation.process.run, draft.observation.look.run
+    new_process = process is not None and known.process_run is not None and process != known.process_run
+    new_api = api is not None and known.api_run is not None and api != known.api_run
+    told_already = process is not None and known.api_run_in is not None and known.api_run_in != process
+    changed = replace(
+        known,
+        process_run=process if process is not None else known.process_run,
+        api_run=api if api is not None else known.api_run,
+        api_run_in=process if api is not None else known.api_run_in,
+    )
+    if new_process or (new_api and not told_already):
+        ours = known.dropped_at is not None and draft.now - known.dropped_at < OURS_WITHIN
+        changed = replace(changed, run=known.run + 1, grace_until=draft.now + draft.policy.startup_grace)
+        draft.say(
+            EntryKind.GATEWAY,
+            "the gateway process was restarted"
+            + (", by our session restart" if ours else ", not by us")
+            + f"; its sessions have {span(draft.policy.startup_grace)} to come back",
+            warn=True,
+        )
+    if changed != known:
+        draft.gateway = changed
+
+
+def _track_silence(draft: Draft) -> None:
+    look, known, now = draft.observation.look, draft.gateway, draft.now
+    if look.reachable:
+        if known.silent_samples >= SILENT_AFTER_SAMPLES and known.silent_since is not None:
+            draft.say(EntryKind.GATEWAY, f"the gateway answers again after {span(now - known.silent_since)}")
+        draft.gateway = replace(draft.gateway, silent_since=None, silent_samples=0)
+    elif look.reachable is False:
+        samples = min(known.silent_samples + 1, SILENT_AFTER_SAMPLES)
+        since = now if known.silent_since is None else known.silent_since
+        draft.gateway = replace(draft.gateway, silent_since=since, silent_samples=samples)
+        if samples == SILENT_AFTER_SAMPLES != known.silent_samples:
+            draft.say(EntryKind.GATEWAY, f"the gateway does not answer: {look.detail or look.trouble}", warn=True)
+    _track_trouble(draft)
+
+
+def _track_trouble(draft: Draft) -> None:
+    """A gateway that answers, but not with a list of sessions."""
+    look, known = draft.observation.look, draft.gateway
+    readable = look.sightings is not None
+    trouble = "" if readable or not look.reachable else look.detail or str(look.trouble)
+    if readable:
+        draft.gateway = replace(draft.gateway, unreadable_since=None, dropped_at=None, trouble="")
+        if known.trouble:
+            draft.say(EntryKind.GATEWAY, "the list of sessions can be read again")
+        return
+    if known.unreadable_since is None:
+        draft.gateway = replace(draft.gateway, unreadable_since=draft.now)
+    elif trouble and trouble != known.trouble:
+        draft.gateway = replace(draft.gateway, trouble=trouble)
+        draft.say(EntryKind.GATEWAY, f"the list of sessions cannot be read: {trouble}", warn=True)

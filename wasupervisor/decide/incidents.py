@@ -1,0 +1,92 @@
+"""Many sessions failing together are one incident: one canary, not a hundred restarts."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from msgspec.structs import replace
+
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.memory import IncidentMemory
+from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.scene import Scene, expected
+from wasupervisor.decide.words import count, first_names, span
+from wasupervisor.model.journal import EntryKind
+from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.sessions import Condition, Reason
+
+
+def track_incident(draft: Draft, scene: Scene) -> None:
+    """Begin, go on with, or end an incident."""
+    should_be_up = [name for name, one in draft.sessions.items() if expected(name, one, scene.policy)]
+    failing = tuple(sorted(name for name in should_be_up if draft.sessions[name].condition is Condition.FAILING))
+    rule = scene.policy.incident
+    enough = max(rule.at_least, rule.share * len(should_be_up))
+    if draft.incident is None:
+        if len(failing) >= enough and _together(draft, failing, rule.within, enough):
+            _begin(draft, scene, failing)
+    elif 2 * len(failing) < enough:
+        lasted = span(draft.now - draft.incident.since)
+        draft.incident = None
+        draft.say(EntryKind.INCIDENT, f"the incident is over after {lasted}")
+    else:
+        _go_on(draft, scene, failing)
+
+
+def canary_failed(draft: Draft) -> None:
+    """A canary was not healed: the next one waits, each time longer, but it is never given up."""
+    rule = draft.policy.breaker
+    canaries = draft.gateway.canaries + 1
+    wait = min(rule.open_max, rule.open_for * 2.0 ** min(canaries - 1, 60))
+    draft.gateway = replace(draft.gateway, canaries=canaries, canary_not_before=draft.now + wait)
+    if draft.incident is not None:
+        draft.incident = replace(draft.incident, canary=None)
+    draft.say(EntryKind.INCIDENT, f"the canary was not healed; the next one not before {span(wait)}", warn=True)
+
+
+def canary_healed(draft: Draft, name: str) -> None:
+    """A session is healthy again: canaries count anew, and if it was the canary the others may follow."""
+    if draft.gateway.canaries:
+        draft.gateway = replace(draft.gateway, canaries=0, canary_not_before=0.0)
+    incident = draft.incident
+    if incident is not None and incident.canary == name and not incident.proven:
+        draft.incident = replace(incident, proven=True)
+        draft.say(EntryKind.INCIDENT, f"the canary {name} is healed; the others follow one after the other")
+
+
+def _together(draft: Draft, failing: tuple[str, ...], within: float, enough: float) -> bool:
+    begun = sorted(one for name in failing if (one := draft.sessions[name].bad_since) is not None)
+    needed = max(1, round(enough))
+    return any(last - first <= within for first, last in zip(begun, begun[needed - 1 :], strict=False))
+
+
+def _begin(draft: Draft, scene: Scene, failing: tuple[str, ...]) -> None:
+    cause = _cause(draft, scene, failing)
+    draft.incident = IncidentMemory(since=draft.now, cause=cause, sessions=failing)
+    draft.say(
+        EntryKind.INCIDENT,
+        f"{count(len(failing), 'session')} fail together ({first_names(failing)}): one incident. "
+        f"Likely cause: {TABLE[cause].sentence}. One canary is tried before any other",
+        warn=True,
+    )
+
+
+def _go_on(draft: Draft, scene: Scene, failing: tuple[str, ...]) -> None:
+    incident = draft.incident
+    assert incident is not None
+    tried = draft.sessions.get(incident.canary) if incident.canary is not None else None
+    stays = incident.proven or incident.canary in failing or (tried is not None and tried.attempt is not None)
+    canary = incident.canary if stays else None
+    cause = incident.cause if incident.proven else _cause(draft, scene, failing)
+    changed = replace(incident, sessions=failing, canary=canary, cause=cause)
+    if changed != incident:
+        draft.incident = changed
+
+
+def _cause(draft: Draft, scene: Scene, failing: tuple[str, ...]) -> Reason:
+    if scene.uplink is UplinkState.DOWN and scene.policy.uplink_watched:
+        return Reason.UPLINK_DOWN
+    if scene.store_ok is False:
+        return Reason.STORE_DOWN
+    causes = Counter(draft.sessions[name].cause for name in failing)
+    return max(sorted(causes), key=lambda cause: causes[cause])

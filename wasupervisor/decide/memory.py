@@ -1,0 +1,178 @@
+"""What the decider remembers: one frozen value that goes through JSON and back unchanged.
+
+All times are seconds on the supervisor's timeline, which only moves forward and survives restarts
+(`store/timeline.py`). Nothing in here changes while nothing changes outside: the runtime writes it only on change.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from wasupervisor.model.health import Pause
+from wasupervisor.model.remedies import Outcome, RemedyKind
+from wasupervisor.model.sessions import Condition, Reason, State
+from wasupervisor.model.value import Value
+
+
+class BreakerState(StrEnum):
+    """Whether remedies may pass."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    """No remedy until `until`."""
+    HALF_OPEN = "half_open"
+    """One remedy is under way, and its verdict decides."""
+    HELD = "held"
+    """A person must act: leaves by `recover` or by observed health."""
+
+
+class Breaker(Value, frozen=True):
+    """The breaker of one session."""
+
+    state: BreakerState = BreakerState.CLOSED
+    until: float = 0.0
+    trips: int = 0
+    """How often in a row it opened: each time twice as long."""
+
+
+class Attempt(Value, frozen=True):
+    """A remedy on the books: its call is under way, or its effect is being verified."""
+
+    id: str
+    kind: RemedyKind
+    at: float
+    cause: Reason
+    """What it was to heal."""
+    ordered: bool = False
+    lone: bool = False
+    """Made though no other session worked."""
+    outcome: Outcome | None = None
+    """None: the call is under way, or the supervisor died before it heard the end."""
+    ended: float = 0.0
+    left_stop: bool = False
+    """A sighting other than STOPPED was seen after the call."""
+    bad_samples: int = 0
+
+
+class SessionMemory(Value, frozen=True):
+    """One session over time."""
+
+    first_seen: float
+    state: State
+    since: float
+    """When this state and reason were first seen."""
+    claim: str = ""
+    told: Reason = Reason.NONE
+    """The reason that the gateway's adapter gave."""
+    paired: bool | None = None
+    samples: int = 1
+    """Fresh sightings of this state in a row; stops counting where it decides nothing more."""
+    bad_since: float | None = None
+    """Start of the present time without a WORKING."""
+    working_since: float | None = None
+    patience_from: float | None = None
+    """Since when the session is bad *and* uplink and store are well: only then does patience run."""
+    absent_since: float | None = None
+    absent_samples: int = 0
+    run: int = 0
+    """The run of the gateway process in which it was last seen other than stopped."""
+    remembered: bool = False
+    """Was seen healthy once, and so is expected up."""
+    operator_stopped: bool = False
+    condition: Condition = Condition.UNKNOWN
+    condition_since: float = 0.0
+    cause: Reason = Reason.NONE
+    diagnosed: bool = False
+    """The one diagnosing restart of an unexplained failure was made, and it failed again."""
+    attempt: Attempt | None = None
+    made: tuple[float, ...] = ()
+    """Times of the remedies of the last hour."""
+    unverified: tuple[float, ...] = ()
+    """Times of remedies that did not heal, within the breaker's window."""
+    failures: int = 0
+    """Remedies since it was last healthy: the exponent of the back-off."""
+    not_before: float = 0.0
+    """End of the back-off."""
+    last_restart: float | None = None
+    breaker: Breaker = Breaker()
+    withheld: str = ""
+    """Code of the last withholding in the journal, so that each is told once."""
+
+
+class GatewayMemory(Value, frozen=True):
+    """The gateway process over time."""
+
+    process_run: str | None = None
+    api_run: str | None = None
+    api_run_in: str | None = None
+    """The process run in which `api_run` was read: both change in one restart, which is one event."""
+    run: int = 0
+    """Counts the runs of the gateway process that we saw begin."""
+    silent_since: float | None = None
+    """Since when its API does not answer."""
+    silent_samples: int = 0
+    unreadable_since: float | None = None
+    """Since when the list of sessions cannot be read."""
+    grace_until: float = 0.0
+    trouble: str = ""
+    """The last trouble in the journal."""
+    dropped_at: float | None = None
+    """When a remedy of ours broke the connection; cleared when the gateway answers again."""
+    restarts: tuple[float, ...] = ()
+    """Restarts of the process by us, of the last day: also those by a session restart that killed it."""
+    last_remedy: float | None = None
+    made: tuple[float, ...] = ()
+    """Times of the remedies of all sessions of the last hour."""
+    canaries: int = 0
+    """Lone canaries in a row that healed nothing."""
+    canary_not_before: float = 0.0
+
+
+class IncidentMemory(Value, frozen=True):
+    """Many sessions failing together."""
+
+    since: float
+    cause: Reason
+    sessions: tuple[str, ...]
+    canary: str | None = None
+    proven: bool = False
+    """The canary was healed: the others may follow, one after the other."""
+
+
+class ReadyMemory(Value, frozen=True):
+    """Readiness with its hysteresis."""
+
+    ready: bool = False
+    streak: int = 0
+    """Polls in a row that say the contrary."""
+
+
+class Memory(Value, frozen=True):
+    """Everything that must outlive the process."""
+
+    version: int = 1
+    sessions: dict[str, SessionMemory] = msgspec.field(default_factory=dict)
+    gateway: GatewayMemory = GatewayMemory()
+    paused: Pause | None = None
+    incident: IncidentMemory | None = None
+    readiness: ReadyMemory = ReadyMemory()
+    next_id: int = 1
+
+
+def dump(memory: Memory) -> bytes:
+    """The memory as JSON."""
+    return msgspec.json.encode(memory)
+
+
+def load(text: bytes) -> Memory:
+    """The memory from JSON.
+
+    Raises:
+        ValueError: when it is not a memory of this version.
+    """
+    try:
+        return msgspec.json.decode(text, type=Memory)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"cannot read the decider's memory: {error}") from error

@@ -1,0 +1,110 @@
+"""Chooses the remedies of this step, and says of every other session what happens next."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from wasupervisor.decide.conditions import WORKED, is_ripe, patience_left
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.gates import Block, Kind, first_block, only_gateway_restart_heals
+from wasupervisor.decide.ladder import rung_for
+from wasupervisor.decide.memory import SessionMemory
+from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.scene import Scene
+from wasupervisor.decide.words import span
+from wasupervisor.model.journal import Entry, EntryKind
+from wasupervisor.model.remedies import RemedyKind
+from wasupervisor.model.sessions import Condition, State
+
+
+def plan(draft: Draft, scene: Scene) -> None:
+    """Ask for the remedy of every session that needs one, the least tried first."""
+    waiting = [name for name, one in draft.sessions.items() if one.condition is not Condition.HEALTHY]
+    for name in sorted(waiting, key=lambda name: _rank(draft.sessions[name], name)):
+        if name not in draft.next:
+            _plan_one(draft, scene, name)
+
+
+def _rank(session: SessionMemory, name: str) -> tuple[int, float, str]:
+    return session.failures, session.since if session.bad_since is None else session.bad_since, name
+
+
+def _plan_one(draft: Draft, scene: Scene, name: str) -> None:
+    session = draft.sessions[name]
+    rung = rung_for(scene.policy.gateway_kind, session.cause)
+    if rung.only_process_restart and session.condition is Condition.MISSING:
+        draft.wants_process_restart.append(name)
+    if session.attempt is not None:
+        draft.next[name] = _verifying(session, scene)
+    elif session.condition is Condition.FAILING and rung.remedy is not None:
+        _try_remedy(draft, scene, name, rung.remedy)
+    else:
+        draft.next[name] = _waiting(session, scene, rung.why)
+
+
+def _try_remedy(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> None:
+    session = draft.sessions[name]
+    asked = draft.ask(name, kind, scene)
+    block = first_block(asked)
+    if not is_ripe(session, scene) and (block is None or block.kind is Kind.TURN):
+        draft.next[name] = f"{kind} in {span(patience_left(session, scene))} if it does not come back by itself"
+        return
+    if block is None:
+        draft.book(asked)
+        return
+    if only_gateway_restart_heals(asked) and block.code == "lone":
+        draft.wants_process_restart.append(name)
+    draft.next[name] = _withheld_text(session, kind, block, scene)
+    _tell_withheld(draft, name, kind, block)
+
+
+def _tell_withheld(draft: Draft, name: str, kind: RemedyKind, block: Block) -> None:
+    """Journal a withheld remedy once for each reason. Waiting for a turn is no withholding."""
+    session = draft.sessions[name]
+    if block.kind is Kind.TURN or session.withheld == block.code:
+        return
+    draft.sessions[name] = replace(session, withheld=block.code)
+    until = "" if block.until is None else f", for {span(block.until - draft.now)}"
+    draft.entries.append(
+        Entry(
+            kind=EntryKind.WITHHELD,
+            text=f"{kind} is withheld{until}: {block.text}",
+            session=name,
+            reason=session.cause,
+            remedy=kind,
+            outcome=block.code,
+        )
+    )
+
+
+def _withheld_text(session: SessionMemory, kind: RemedyKind, block: Block, scene: Scene) -> str:
+    attempt = f"attempt {session.failures + 1} of {scene.policy.breaker.failures}"
+    if block.until is not None:
+        return f"{kind} in {span(block.until - scene.now)} ({attempt}): {block.text}"
+    return f"{kind} is withheld: {block.text}"
+
+
+def _verifying(session: SessionMemory, scene: Scene) -> str:
+    attempt = session.attempt
+    assert attempt is not None
+    if attempt.outcome is None:
+        return f"{attempt.kind} is under way"
+    if session.state is State.WORKING and session.working_since is not None:
+        left = scene.policy.stable_for - (scene.now - max(attempt.ended, session.working_since))
+        return f"healed by {attempt.kind} if it stays so for {span(left)} more"
+    return f"{attempt.kind} was made {span(scene.now - attempt.ended)} ago; it is observed whether it helps"
+
+
+def _waiting(session: SessionMemory, scene: Scene, why: str) -> str:
+    row = TABLE[session.cause]
+    if session.condition is Condition.SETTLING and session.working_since is not None:
+        return f"healthy if it stays so for {span(scene.policy.stable_for - (scene.now - session.working_since))} more"
+    if session.condition in WORKED or session.condition is Condition.UNKNOWN:
+        if session.state is State.STARTING:
+            return f"left alone for {span(patience_left(session, scene))} more: the gateway is at it"
+        return "watched: it is not bad for long enough to be judged"
+    if session.condition is Condition.STOPPED:
+        return "nothing: it is stopped, and stays so until its operator starts it"
+    if session.condition is Condition.FAILING and not why:
+        return f"nothing is done: {row.sentence}"
+    return f"nothing is done: {why}" if why else row.advice

@@ -1,0 +1,140 @@
+"""The reasons as a table: what nature each has, in which words it is told, and what a person should do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from wasupervisor.model.sessions import Condition, Reason
+from wasupervisor.model.value import Value
+
+
+class Nature(StrEnum):
+    """What a reason calls for."""
+
+    FINE = "fine"
+    TRANSIENT = "transient"
+    """May heal, by itself or by a remedy; never given up."""
+    PERSON = "person"
+    """Waits for a person; no remedy."""
+    FATAL = "fatal"
+    """Will not heal by any restart; no remedy, and a person is told."""
+    OPERATOR = "operator"
+    """As its operator wants it."""
+    LOST = "lost"
+    """Expected, and the gateway does not run it."""
+    UNREADABLE = "unreadable"
+
+
+class ReasonRow(Value, frozen=True):
+    """One reason."""
+
+    reason: Reason
+    nature: Nature
+    sentence: str
+    advice: str = ""
+
+
+R, N = Reason, Nature
+
+ROWS: tuple[ReasonRow, ...] = (
+    ReasonRow(R.NONE, N.FINE, "nothing is wrong"),
+    ReasonRow(R.RECONNECTING, N.TRANSIENT, "the gateway is connecting it by itself"),
+    ReasonRow(
+        R.CONNECTION_LOST,
+        N.TRANSIENT,
+        "its connection to WhatsApp is lost and the gateway keeps trying by itself",
+        "If it lasts though WhatsApp can be reached, restart the gateway process; its credentials stay.",
+    ),
+    ReasonRow(R.UNEXPLAINED, N.TRANSIENT, "it failed and the gateway does not say why"),
+    ReasonRow(
+        R.STUCK_STARTING,
+        N.TRANSIENT,
+        "it has been starting for longer than it takes to heal by itself",
+    ),
+    ReasonRow(
+        R.QR_WANTED,
+        N.PERSON,
+        "it waits for a person to scan its QR code",
+        "Scan the QR code with the phone: in the gateway's dashboard or manager.",
+    ),
+    ReasonRow(
+        R.QR_EXPIRED,
+        N.PERSON,
+        "nobody scanned its QR code in time and the gateway has stopped to show it",
+        "Ask the gateway for a new QR code when the phone is at hand, and scan it.",
+    ),
+    ReasonRow(
+        R.PASSKEY_WANTED,
+        N.PERSON,
+        "it waits for a person to confirm with a passkey",
+        "Confirm the login with the passkey: in the gateway's dashboard.",
+    ),
+    ReasonRow(
+        R.LOGGED_OUT,
+        N.FATAL,
+        "the account is not linked any more, so that no restart can heal it",
+        "Link the phone again: log the session out in the gateway and scan its new QR code.",
+    ),
+    ReasonRow(
+        R.BANNED,
+        N.FATAL,
+        "WhatsApp has banned or restricted the account",
+        "Do not link it again at once: open WhatsApp on the phone and read what it says.",
+    ),
+    ReasonRow(
+        R.REPLACED,
+        N.FATAL,
+        "another client uses the same credentials",
+        "Stop the other gateway that runs this session, then order: wasupervisor recover.",
+    ),
+    ReasonRow(
+        R.OUTDATED,
+        N.FATAL,
+        "WhatsApp does not accept the version of the client any more",
+        "Update the gateway, or pin the WhatsApp Web version that its project recommends.",
+    ),
+    ReasonRow(
+        R.RATE_LIMITED,
+        N.PERSON,
+        "WhatsApp limits the rate of logins",
+        "Wait at least half an hour before anything is tried.",
+    ),
+    ReasonRow(
+        R.NOT_LOADED,
+        N.LOST,
+        "the gateway has it in its database and does not run it",
+        "Restart the gateway process: only that loads it. Do not create it again, that would delete its data.",
+    ),
+    ReasonRow(
+        R.NOT_LISTED,
+        N.LOST,
+        "the gateway does not list it any more",
+        "If it was deleted on purpose, nothing is to be done: it is forgotten after a day.",
+    ),
+    ReasonRow(R.STOPPED, N.OPERATOR, "it is stopped, and stays so until its operator starts it"),
+    ReasonRow(
+        R.STOPPED_WITH_PROCESS,
+        N.TRANSIENT,
+        "the gateway process was restarted and did not start it again",
+    ),
+    ReasonRow(R.STOPPED_BY_REMEDY, N.TRANSIENT, "our restart stopped it and it did not start again"),
+    ReasonRow(R.NOT_STARTED, N.TRANSIENT, "the configuration expects it up and it is stopped"),
+    ReasonRow(R.UNREADABLE, N.UNREADABLE, "the gateway gives a status that this version does not know"),
+    ReasonRow(R.FALSE_WORKING, N.TRANSIENT, "the gateway says working and the session does not answer"),
+    ReasonRow(R.UPLINK_DOWN, N.TRANSIENT, "WhatsApp cannot be reached from here, so that no restart would help"),
+    ReasonRow(R.STORE_DOWN, N.TRANSIENT, "the gateway's database does not answer, so that a restart would do harm"),
+    ReasonRow(R.GATEWAY_DOWN, N.TRANSIENT, "the gateway's API does not answer"),
+)
+
+TABLE: dict[Reason, ReasonRow] = {row.reason: row for row in ROWS}
+
+CONDITION_OF: dict[Nature, Condition] = {
+    Nature.FINE: Condition.HEALTHY,
+    Nature.TRANSIENT: Condition.FAILING,
+    Nature.PERSON: Condition.NEEDS_HUMAN,
+    Nature.FATAL: Condition.FATAL,
+    Nature.OPERATOR: Condition.STOPPED,
+    Nature.LOST: Condition.MISSING,
+    Nature.UNREADABLE: Condition.UNKNOWN,
+}
+"""The condition of a reason, once it has lasted long enough to be judged."""

@@ -1,0 +1,115 @@
+"""Takes the look at all sessions into the draft: what is seen, what is verified, what is concluded."""
+
+from __future__ import annotations
+
+from wasupervisor.decide.attempts import take_result, verify
+from wasupervisor.decide.conditions import (
+    conclude,
+    first_sight,
+    is_forgotten,
+    never_listed,
+    track,
+    track_absence,
+)
+from wasupervisor.decide.draft import Draft, forget_old
+from wasupervisor.decide.incidents import canary_failed, canary_healed
+from wasupervisor.decide.memory import BreakerState, SessionMemory
+from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.scene import Scene, included
+from wasupervisor.decide.words import span
+from wasupervisor.model.journal import EntryKind
+from wasupervisor.model.sessions import Condition, Reason, Sighting
+
+BAD = frozenset({Condition.FAILING, Condition.FATAL, Condition.NEEDS_HUMAN, Condition.MISSING})
+
+
+def take_results(draft: Draft, scene: Scene) -> None:
+    """Book how calls ended, before the sessions are looked at."""
+    for result in draft.observation.results:
+        known = draft.sessions.get(result.session)
+        if known is None:
+            continue
+        draft.sessions[result.session], entry = take_result(known, result, scene)
+        if entry is not None:
+            draft.entries.append(entry)
+
+
+def take_sightings(draft: Draft, scene: Scene) -> None:
+    """Track, verify and conclude every session. Without a readable list nothing is concluded of any."""
+    seen = draft.observation.look.sightings
+    if seen is None:
+        return
+    for name in [name for name in draft.sessions if not included(name, draft.policy)]:
+        del draft.sessions[name]
+    by_name = {one.name: one for one in seen if included(one.name, draft.policy)}
+    draft.listed = frozenset(by_name)
+    for name, sighting in by_name.items():
+        _take_one(draft, scene, name, sighting)
+    absent = [name for name in draft.sessions if name not in by_name]
+    configured = [name for name in draft.policy.expect or () if name not in draft.sessions]
+    for name in absent + [name for name in configured if included(name, draft.policy)]:
+        _take_absent(draft, scene, name)
+
+
+def _take_one(draft: Draft, scene: Scene, name: str, sighting: Sighting) -> None:
+    before = draft.sessions.get(name)
+    after = first_sight(sighting, scene) if before is None else track(before, sighting, scene)
+    if after is before and after.condition is Condition.HEALTHY:
+        return
+    draft.sessions[name] = after
+    if before is None or before.state is not after.state:
+        claim = sighting.claim or str(sighting.state)
+        draft.say(EntryKind.SEEN, f"the gateway says {claim}" + (f", before {before.claim}" if before else ""), name)
+    _judge(draft, scene, name, before, forget_old(after, scene.now))
+
+
+def _take_absent(draft: Draft, scene: Scene, name: str) -> None:
+    before = draft.sessions.get(name)
+    after = track_absence(before if before is not None else never_listed(scene), scene)
+    if is_forgotten(name, after, scene):
+        draft.say(EntryKind.CONCLUDED, "the gateway does not list it any more; it is forgotten", name)
+        draft.sessions.pop(name, None)
+        return
+    if before is None or before.absent_since is None:
+        draft.sessions[name] = after
+        draft.say(EntryKind.SEEN, "the gateway does not list it", name)
+    _judge(draft, scene, name, before, after)
+
+
+def _judge(draft: Draft, scene: Scene, name: str, before: SessionMemory | None, tracked: SessionMemory) -> None:
+    verified, verdict = verify(name, tracked, scene, draft.roll(name))
+    after = conclude(name, verified, scene)
+    draft.sessions[name] = after
+    if verdict is not None:
+        draft.entries.append(verdict)
+        _tell_breaker(draft, name, tracked, verified)
+        attempt = tracked.attempt
+        canary = draft.incident is not None and draft.incident.canary == name and not draft.incident.proven
+        if verdict.outcome == "not_healed" and attempt is not None and (attempt.lone or canary):
+            canary_failed(draft)
+    _tell_condition(draft, scene, name, before, after)
+    if after.condition is Condition.HEALTHY and (before is None or before.condition is not Condition.HEALTHY):
+        canary_healed(draft, name)
+
+
+def _tell_breaker(draft: Draft, name: str, before: SessionMemory, after: SessionMemory) -> None:
+    if after.breaker.state is BreakerState.OPEN and before.breaker.state is not BreakerState.OPEN:
+        lasts = span(after.breaker.until - draft.now)
+        draft.say(EntryKind.BREAKER, f"its breaker opens for {lasts} (trip {after.breaker.trips})", name, warn=True)
+
+
+def _tell_condition(draft: Draft, scene: Scene, name: str, before: SessionMemory | None, after: SessionMemory) -> None:
+    old = None if before is None else before.condition
+    if old is after.condition and (before is None or before.cause is after.cause or old not in BAD):
+        return
+    row = TABLE[after.cause]
+    if after.condition in BAD:
+        text = f"{after.condition}: {row.sentence}"
+        draft.say(EntryKind.CONCLUDED, f"{text}. {row.advice}" if row.advice else text, name, warn=True)
+    elif after.condition is Condition.HEALTHY:
+        away = "" if before is None or old in (None, Condition.SETTLING) else f" after {span(scene.now - before.since)}"
+        again = ", by itself" if before is not None and before.failures == 0 and old in BAD else ""
+        draft.say(EntryKind.CONCLUDED, f"healthy{away}{again}", name)
+    elif old is not None or after.condition is Condition.STOPPED:
+        told = "" if after.cause is Reason.NONE else f": {row.sentence}"
+        draft.say(EntryKind.CONCLUDED, f"{after.condition}{told}", name)

@@ -1,0 +1,56 @@
+"""The heart: observation in, decision out. No I/O, no clock, no dice of its own."""
+
+from __future__ import annotations
+
+from wasupervisor.decide.concluding import conclude_health
+from wasupervisor.decide.decision import Decision
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.gateway import scene_of, track_gateway
+from wasupervisor.decide.incidents import track_incident
+from wasupervisor.decide.memory import Memory
+from wasupervisor.decide.orders import end_pause, take_orders
+from wasupervisor.decide.planning import plan
+from wasupervisor.decide.sightings import take_results, take_sightings
+from wasupervisor.model.observation import Observation
+from wasupervisor.model.policy import Policy
+
+
+def step(memory: Memory, observation: Observation, now: float, dice: float, policy: Policy) -> Decision:
+    """Decide what one observation means and what is to be done.
+
+    Args:
+        memory: what was decided before.
+        observation: everything that this cycle saw, ordered, and heard back.
+        now: seconds on the supervisor's timeline; never less than in the step before.
+        dice: one throw, 0 to 1.
+        policy: the operator's rules.
+
+    Returns:
+        The new memory, which is to be made durable *before* the remedies are performed.
+    """
+    draft = Draft(memory, observation, now, dice, policy)
+    end_pause(draft)
+    track_gateway(draft)
+    scene = scene_of(draft)
+    take_results(draft, scene)
+    take_sightings(draft, scene)
+    track_incident(draft, scene)
+    draft.count_in_flight()
+    take_orders(draft, scene)
+    plan(draft, scene)
+    health = conclude_health(draft, scene)
+    return Decision(
+        memory=Memory(
+            sessions=draft.sessions,
+            gateway=draft.gateway,
+            paused=draft.paused,
+            incident=draft.incident,
+            readiness=draft.readiness,
+            next_id=draft.next_id,
+        ),
+        health=health,
+        remedies=tuple(draft.remedies),
+        journal=tuple(draft.entries),
+        replies=tuple(draft.replies),
+        ask_uplink=any(one.bad_since is not None for one in draft.sessions.values()),
+    )
