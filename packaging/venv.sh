@@ -17,8 +17,10 @@ has_venv() { "$python" -c 'import ensurepip, venv' 2>/dev/null; }
 
 if ! has_venv; then
     package=$(basename "$python")-venv
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "Cannot make a virtual environment: Python's venv module is missing." \
-        "Run this, then try again:  sudo apt-get install $package"
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        fail "Cannot make a virtual environment: Python's venv module is missing." \
+            "Run this, then try again:  sudo apt-get install $package"
+    fi
     echo "Python's venv module is missing: installing $package"
     "$(dirname "$0")/apt-install.sh" "$package"
     has_venv || fail "'$python' has no venv module, though $package is installed. Name another Python with PYTHON=/usr/bin/python3."
