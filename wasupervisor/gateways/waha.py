@@ -1,0 +1,256 @@
+"""WAHA, 2024.x to 2026.x.
+
+Recorded and measured on 2024.10.8 (CORE, NOWEB engine). What is taken from the source or the docs of later versions is
+marked *unverified*. What each quirk means for an operator stands in docs/gateways.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from wasupervisor.gateways.answers import UNUSABLE, entries_of, left_out, outcome_of, refusal, told, usable, word_of
+from wasupervisor.gateways.base import Answer, fits
+from wasupervisor.gateways.http import LIST_LIMIT, Clock, Failure, HttpClient, Progress, Reply, Turn
+from wasupervisor.model.observation import CloseLook, Look, Trouble
+from wasupervisor.model.remedies import Outcome
+from wasupervisor.model.sessions import Reason, Sighting, State
+from wasupervisor.model.value import Value
+
+LIST = "/api/sessions?all=true"
+"""All sessions in one call of 2-10 ms that no session's lock blocks. Without `all` the stopped ones are missing."""
+
+STATUS = "/api/server/status"
+VERSION = "/api/server/version"
+PING = "/ping"
+"""Answers while every session is dead, so it tells of the process only. `/health` tells nothing: in CORE it is 422."""
+
+LIST_SHARE, PING_SHARE = 0.75, 0.2
+"""Of a look's time. A look ends before its time is up, so that what it found is not lost."""
+
+ASK_RUN_EVERY = 60.0
+"""Seconds. A restart that nobody announced shows as changed states before, and then it is asked at once."""
+
+KEY_HINT = "look at gateway.api_key (sent as X-Api-Key; a key of one session sees only that session)"
+
+HINTS = (
+    (b"only 'default' session", "this WAHA (CORE before 2026.6) serves no session but `default`"),
+    (b"Session not found", "WAHA does not know the session"),
+)
+
+STATES: dict[str, tuple[State, Reason]] = {
+    "WORKING": (State.WORKING, Reason.NONE),
+    "STARTING": (State.STARTING, Reason.RECONNECTING),
+    "SCAN_QR_CODE": (State.NEEDS_HUMAN, Reason.QR_WANTED),
+    "STOPPED": (State.STOPPED, Reason.STOPPED),
+}
+
+PASSKEY = ("PASSKEY_", (State.NEEDS_HUMAN, Reason.PASSKEY_WANTED))
+"""PASSKEY_REQUIRED, PASSKEY_CONFIRMATION_REQUIRED. Unverified, from about 2026.7: between the QR and WORKING."""
+
+FAILED_LINKED = (State.FAILED, Reason.UNEXPLAINED)
+"""FAILED with an account: unlinked, or something that a restart cures; one restart tells which (measured)."""
+
+FAILED_UNLINKED = (State.NEEDS_HUMAN, Reason.QR_EXPIRED)
+"""FAILED without an account. Unverified, from 2025 on: nobody scanned the sixth QR (2024.10.8 shows QRs for ever)."""
+
+
+class _Entry(msgspec.Struct):
+    """One session of the list. `config` (webhooks with their secrets) and the phone number are not kept."""
+
+    name: Any = None
+    status: Any = None
+    me: Any = None
+
+
+class _ServerStatus(msgspec.Struct):
+    startTimestamp: int | float | str | None = None  # noqa: N815 - WAHA's name
+
+
+class _ServerVersion(msgspec.Struct):
+    version: str | None = None
+    engine: str | None = None
+
+
+_LIST = msgspec.json.Decoder(list[_Entry])
+
+
+class Listing(Value, frozen=True):
+    """A list of sessions that was read."""
+
+    sightings: tuple[Sighting, ...]
+    notes: tuple[str, ...] = ()
+
+
+class WahaGateway:
+    """One WAHA."""
+
+    kind: str = "waha"
+    restart_spacing: float = 0.0
+
+    def __init__(self, url: str, api_key: str | None, *, timeout: float, action_timeout: float, clock: Clock) -> None:
+        self._http = HttpClient(url, {"X-Api-Key": api_key} if api_key else {})
+        self._timeout, self._action_timeout, self._clock = timeout, action_timeout, clock
+        self._identity = _Identity(self._http, clock)
+
+    async def look(self) -> Look:
+        """List all sessions; now and then ask which run of which version it is."""
+        began = self._clock()
+        turn = Turn(self._clock, self._timeout * LIST_SHARE)
+        listing = await self._list(turn.left())
+        if isinstance(listing, Failure):
+            self._identity.forget()
+            return Look(reachable=await self._reachable(listing), trouble=listing.trouble, detail=listing.detail)
+        latency = self._clock() - began
+        await self._identity.refresh(listing.sightings, turn)
+        return Look(
+            reachable=True,
+            sightings=listing.sightings,
+            latency_seconds=latency,
+            version=self._identity.version,
+            engine=self._identity.engine,
+            run=self._identity.run,
+            notes=listing.notes,
+        )
+
+    async def look_closely(self, session: str) -> CloseLook:
+        """Read the list again: it is cheap, and unlike the call for one session nothing can make it wait."""
+        listing = await self._list(self._timeout * LIST_SHARE)
+        if isinstance(listing, Failure):
+            return CloseLook(detail=listing.detail)
+        sighting = next((one for one in listing.sightings if one.name == session), None)
+        return CloseLook(
+            sighting=sighting,
+            others_working=any(one.state is State.WORKING for one in listing.sightings if one.name != session),
+            detail="" if sighting else "WAHA does not list the session",
+        )
+
+    async def start_session(self, session: str) -> Answer:
+        """Start a stopped session. On a FAILED one WAHA does nothing and says `already started`."""
+        return await self._act(session, "start")
+
+    async def restart_session(self, session: str) -> Answer:
+        """Stop a session and start it: 3 s, and 10 s and the end of the process while its socket is connecting."""
+        return await self._act(session, "restart")
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _list(self, timeout: float) -> Listing | Failure:
+        answer = usable(
+            await self._http.ask("GET", LIST, timeout=timeout, limit=LIST_LIMIT), "WAHA's session list", KEY_HINT
+        )
+        return answer if isinstance(answer, Failure) else read_list(answer.body)
+
+    async def _reachable(self, failure: Failure) -> bool:
+        """Whether the API answers at all although the list did not."""
+        if failure.answered or failure.trouble in (Trouble.REFUSED, Trouble.UNRESOLVED):
+            return failure.answered
+        ping = await self._http.ask("GET", PING, timeout=self._timeout * PING_SHARE)
+        return isinstance(ping, Reply) or ping.answered
+
+    async def _act(self, session: str, verb: str) -> Answer:
+        if not fits(session):
+            return Answer(Outcome.REFUSED, "no WAHA session can have this name; nothing was called")
+        path = f"/api/sessions/{quote(session, safe='')}/{verb}"
+        reply = await self._http.act("POST", path, timeout=self._action_timeout)
+        if isinstance(reply, Failure):
+            return Answer(outcome_of(reply), reply.detail)
+        if reply.ok:
+            return Answer(Outcome.ACCEPTED, told(reply.status))
+        if reply.status == 422 and b"already started" in reply.body:
+            return Answer(Outcome.ALREADY, f"{told(reply.status)}: it is already started")
+        return refusal(reply, KEY_HINT, HINTS)
+
+
+class _Identity:
+    """Which run of which version this is. Asked rarely: it costs two calls. Where WAHA does not tell, it is unknown."""
+
+    def __init__(self, http: HttpClient, clock: Clock) -> None:
+        self._http, self._clock = http, clock
+        self.forget()
+
+    def forget(self) -> None:
+        """The gateway did not answer, so it may be another run of another version."""
+        self.run: str | None = None
+        self.version: str | None = None
+        self.engine: str | None = None
+        self._asked_at: float | None = None
+        self._seen: tuple[Sighting, ...] = ()
+
+    async def refresh(self, sightings: tuple[Sighting, ...], turn: Turn) -> None:
+        """Ask again when a session changed its state, and at the latest after a minute."""
+        now = self._clock()
+        changed, self._seen = sightings != self._seen, sightings
+        if not changed and self._asked_at is not None and now - self._asked_at < ASK_RUN_EVERY:
+            return
+        first, self._asked_at = self._asked_at is None, now
+        run = read_run(await self._http.ask("GET", STATUS, timeout=turn.left()))
+        if first or run != self.run or self.version is None:
+            self.version, self.engine = read_version(await self._http.ask("GET", VERSION, timeout=turn.left()))
+        self.run = run
+
+
+def read_list(body: bytes) -> Listing | Failure:
+    """Read the session list. Entries without a name are left out; a list of nothing else is no list."""
+    read = entries_of(body, _LIST)
+    if read is None:
+        what = "an empty body" if not body.strip() else "something else"
+        return Failure(Trouble.BAD_BODY, f"WAHA's session list: answered with {what}", Progress.ANSWERED)
+    entries, unreadable = read
+    seen: dict[str, Sighting] = {}
+    for entry in entries:
+        if not fits(entry.name):
+            unreadable += 1
+        elif entry.name not in seen:
+            seen[entry.name] = sight(entry.name, entry.status, linked=_is_account(entry.me))
+    if unreadable and not seen:
+        return Failure(Trouble.BAD_BODY, "WAHA's session list: no entry has a name", Progress.ANSWERED)
+    return Listing(tuple(seen.values()), left_out(unreadable))
+
+
+def _is_account(me: object) -> bool:
+    return isinstance(me, dict) and bool(me.get("id"))
+
+
+def sight(name: str, status: object, *, linked: bool) -> Sighting:
+    """What one entry of the list says.
+
+    `me` is the account in memory: it stays when the phone unlinks the device, and it is missing while a session is
+    stopped or has just begun to start, so that it tells something in some states only.
+    """
+    claim = word_of(status) or ""
+    if claim == "FAILED":
+        state, reason = FAILED_LINKED if linked else FAILED_UNLINKED
+    elif claim.startswith(PASSKEY[0]):
+        state, reason = PASSKEY[1]
+    else:
+        state, reason = STATES.get(claim, (State.UNKNOWN, Reason.UNREADABLE))
+    tells = linked or claim in ("SCAN_QR_CODE", "FAILED")
+    return Sighting(name=name, state=state, reason=reason, claim=claim, paired=linked if tells else None)
+
+
+def read_run(answer: Reply | Failure) -> str | None:
+    """The start time of the WAHA process, which names its run; None where it is not told."""
+    if isinstance(answer, Failure) or not answer.ok:
+        return None
+    try:
+        started = msgspec.json.decode(answer.body, type=_ServerStatus).startTimestamp
+    except UNUSABLE:
+        return None
+    return None if started is None else str(started)[:40]
+
+
+def read_version(answer: Reply | Failure) -> tuple[str | None, str | None]:
+    """Version and engine; None where they are not told."""
+    if isinstance(answer, Failure) or not answer.ok:
+        return None, None
+    try:
+        told_version = msgspec.json.decode(answer.body, type=_ServerVersion)
+    except UNUSABLE:
+        return None, None
+    version = told_version.version
+    return (version[:40] if version and version.isprintable() else None), word_of(told_version.engine)
