@@ -1,0 +1,136 @@
+"""A small HTTP server for the health port and the control socket: h11 for the protocol, the limits are ours.
+
+Framework servers keep a client that never finishes its request for ever and take heads of 128 KB (measured: uvicorn,
+aiohttp, http.server). A port that a load balancer probes needs a deadline, a limit and a cap more than a framework.
+"""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import logging
+import socket
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+
+import anyio
+import anyio.abc
+from anyio.streams.stapled import MultiListener
+
+from wasupervisor.report.connection import Connection, Credentials, Limits, Request, Response
+
+__all__ = ["Credentials", "Handler", "Limits", "Listening", "Request", "Response", "Server"]
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Response | Awaitable[Response]]
+Listening = socket.socket | anyio.abc.SocketListener | MultiListener[anyio.abc.SocketStream]
+
+# One round of the loop takes so many new connections, so that neither they nor those at work wait for the others.
+_ACCEPTED_AT_ONCE = 64
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PAUSE_WHEN_OUT_OF_RESOURCES = 0.05
+
+
+class Server:
+    """Answers HTTP on any number of listeners, which share one cap on connections.
+
+    Above the cap the connection is closed that has waited longest for its client (to send, or to read), so that a
+    probe gets through while slow clients hold all places. An exception of the handler becomes a 500; nothing that a
+    client sends ends the server.
+    """
+
+    def __init__(self, handler: Handler, *, limits: Limits | None = None) -> None:
+        """`handler` is called once for each request, HEAD and OPTIONS included; their bodies are dropped here."""
+        self._handler = handler
+        self._limits = limits or Limits()
+        # In the order in which they began to wait for their clients.
+        self._connections: OrderedDict[Connection, None] = OrderedDict()
+        self._told_of_failure = False
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    async def serve(self, listening: Listening) -> None:
+        """Serve until cancelled. The listener stays the caller's, who closes it afterwards."""
+        async with anyio.create_task_group() as tasks:
+            for sock in _sockets(listening):
+                tasks.start_soon(self._accept, sock, tasks)
+
+    async def _accept(self, listening: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
+        # Plain sockets, read only when there is a use for the data: anyio's TCP stream reads on while we write, and
+        # a client that sends without end would fill our memory.
+        listening.setblocking(False)
+        while True:
+            await anyio.wait_readable(listening)
+            taken = 0
+            try:
+                while taken < _ACCEPTED_AT_ONCE:
+                    self._admit(listening.accept()[0], tasks)
+                    taken += 1
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                log.debug("A connection could not be accepted: %s", error)
+                # The kernel looks for a free descriptor before it looks for a client: only the first accept is sure.
+                if error.errno in _OUT_OF_RESOURCES and not taken:
+                    self._drop_oldest()
+                    await anyio.sleep(_PAUSE_WHEN_OUT_OF_RESOURCES)
+
+    def _admit(self, client: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
+        if len(self._connections) >= self._limits.connections and not self._drop_oldest():
+            client.close()
+            return
+        connection = Connection(client, self._limits)
+        self._connections[connection] = None
+        tasks.start_soon(self._run, connection)
+
+    def _drop_oldest(self) -> bool:
+        """Close the connection that has waited longest for its client; False when each waits for our handler."""
+        for connection in self._connections:
+            if not connection.busy:
+                log.debug("Too many connections: the one that waited longest for its client is closed")
+                del self._connections[connection]
+                connection.scope.cancel()
+                return True
+        return False
+
+    async def _run(self, connection: Connection) -> None:
+        try:
+            with connection.scope:
+                while await connection.exchange(self._answer):
+                    if connection not in self._connections:
+                        return
+                    self._connections.move_to_end(connection)
+        except OSError as error:
+            log.debug("A connection ended: %s", error)
+        except Exception:
+            # One connection never takes the others, or the daemon's task group, with it.
+            log.debug("A connection failed", exc_info=True)
+        finally:
+            self._connections.pop(connection, None)
+            connection.close()
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            answer = self._handler(request)
+            return await answer if inspect.isawaitable(answer) else answer
+        except Exception:
+            # A fault of ours that any client can repeat as often as it likes: told once.
+            log.log(
+                logging.DEBUG if self._told_of_failure else logging.ERROR,
+                "An HTTP request could not be answered (told once): %s",
+                request.method,
+                exc_info=True,
+            )
+            self._told_of_failure = True
+            return Response.text(500, "internal error, see the log")
+
+
+def _sockets(listening: Listening) -> Iterable[socket.socket]:
+    if isinstance(listening, socket.socket):
+        return [listening]
+    single = listening.listeners if isinstance(listening, MultiListener) else [listening]
+    return [one.extra(anyio.abc.SocketAttribute.raw_socket) for one in single]  # noqa: S610 - no Django here
