@@ -68,7 +68,9 @@ class ProcessReading(Value, frozen=True):
     """None: not known, for instance because its port does not lead to a pid for our user."""
     pid: int | None = None
     started: float | None = None
-    """Create time of the process, seconds since the epoch, as the kernel tells it. With the pid it names a run."""
+    """Create time of the process, seconds since the epoch, by the wall clock as it was set when it was found."""
+    born: float | None = None
+    """The same on CLOCK_BOOTTIME: never moves, whatever is done to the wall clock."""
     cpu_percent: float | None = None
     """Of the CPUs that it may use, 0 to 100."""
     rss_bytes: int | None = None
@@ -82,8 +84,9 @@ class ProcessReading(Value, frozen=True):
 
     @property
     def run(self) -> str | None:
-        """Names this run of the process."""
-        return None if self.pid is None or self.started is None else f"{self.pid}@{self.started:.2f}"
+        """Names this run of the process, for the whole boot."""
+        since = self.started if self.born is None else self.born
+        return None if self.pid is None or since is None else f"{self.pid}@{since:.2f}"
 
 
 class UplinkState(StrEnum):
