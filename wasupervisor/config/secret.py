@@ -1,0 +1,58 @@
+"""A text that shows itself only when it is asked to."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+MASK = "***"
+
+
+class Secret:
+    """A key, a password, a URL that holds one. Printed, logged or put into an f-string it is `***`.
+
+    No msgspec struct on purpose: to encode one is an error, and so no document can carry it by accident.
+    """
+
+    __slots__ = ("_shown", "_text")
+
+    def __init__(self, text: str, shown: str = MASK) -> None:
+        self._text = text
+        self._shown = shown
+
+    def reveal(self) -> str:
+        """The text itself, for the one call that needs it."""
+        return self._text
+
+    def __str__(self) -> str:
+        return self._shown
+
+    def __repr__(self) -> str:
+        return f"Secret({self._shown!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+_HOST_IS_PUBLIC = frozenset({"http", "https", "redis", "rediss", "sentinel", "cluster"})
+
+
+def masked_url(url: str) -> str:
+    """The scheme and host of a URL; everything that may be a token (user, path, query) is masked.
+
+    Chat services and dead man's switches carry their token in the path, Redis its password before the host, and
+    many of Apprise's own schemes carry it where the host stands.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return MASK
+    if parts.scheme not in _HOST_IS_PUBLIC or not host:
+        return f"{parts.scheme}://{MASK}" if parts.scheme and "://" in url else MASK
+    place = f"[{host}]" if ":" in host else host
+    user = f"{MASK}@" if "@" in parts.netloc else ""
+    rest = f"/{MASK}" if parts.path.strip("/") or parts.query or parts.fragment else ""
+    return f"{parts.scheme}://{user}{place}{'' if port is None else f':{port}'}{rest}"
