@@ -38,22 +38,30 @@ def told(status: int) -> str:
     return f"answered {status}{phrase}{redirect}"
 
 
-def usable(answer: Reply | Failure, call: str, key_hint: str) -> Reply | Failure:
+Hints = tuple[tuple[bytes, str], ...]
+"""What an error's body says, recognised by a piece of it and told in our words."""
+
+
+def _in_words(reply: Reply, key_hint: str, hints: Hints) -> str:
+    said = [key_hint] if reply.status in (401, 403) else [words for piece, words in hints if piece in reply.body]
+    return ": ".join([told(reply.status), *said[:1]])
+
+
+def usable(answer: Reply | Failure, call: str, key_hint: str, hints: Hints = ()) -> Reply | Failure:
     """The answer when its status is one of success, else why it cannot be used.
 
     Args:
         answer: what came back.
         call: the call in words, for the detail.
         key_hint: what to do about a 401 or 403.
+        hints: what else may be said by the body.
     """
     if isinstance(answer, Failure):
         return Failure(answer.trouble, f"{call}: {answer.detail}", answer.progress)
     if answer.ok:
         return answer
-    detail = f"{call}: {told(answer.status)}"
-    if answer.status in (401, 403):
-        return Failure(Trouble.UNAUTHORIZED, f"{detail}: {key_hint}", Progress.ANSWERED)
-    return Failure(Trouble.BAD_STATUS, detail, Progress.ANSWERED)
+    trouble = Trouble.UNAUTHORIZED if answer.status in (401, 403) else Trouble.BAD_STATUS
+    return Failure(trouble, f"{call}: {_in_words(answer, key_hint, hints)}", Progress.ANSWERED)
 
 
 def entries_of(body: bytes, decoder: msgspec.json.Decoder[list[T]]) -> tuple[list[T], int] | None:
@@ -94,16 +102,8 @@ def outcome_of(failure: Failure) -> Outcome:
     return Outcome.DROPPED if failure.trouble is Trouble.DROPPED else Outcome.REFUSED
 
 
-Hints = tuple[tuple[bytes, str], ...]
-"""What an error's body says, recognised by a piece of it and told in our words."""
-
-
 def refusal(reply: Reply, key_hint: str, hints: Hints = ()) -> Answer:
     """What became of an action that was answered with an error."""
-    said = [words for piece, words in hints if piece in reply.body]
-    if reply.status in (401, 403):
-        said = [key_hint]
-    detail = ": ".join([told(reply.status), *said[:1]])
     # From a proxy in between: behind it, the gateway may have died of the call, or may still be at it.
     by_proxy = {502: Outcome.DROPPED, 504: Outcome.TIMED_OUT}
-    return Answer(by_proxy.get(reply.status, Outcome.REFUSED), detail)
+    return Answer(by_proxy.get(reply.status, Outcome.REFUSED), _in_words(reply, key_hint, hints))

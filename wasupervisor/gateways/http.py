@@ -8,6 +8,7 @@ URL, a header or a body gets into a text that a person sees.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import ssl
@@ -298,18 +299,38 @@ Clock = Callable[[], float]
 
 
 class Turn:
-    """The time that one look has, shared by its calls."""
+    """The calls of one look: they share its time, and it is known whether anybody answered."""
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
+    def __init__(self, http: HttpClient, clock: Clock, seconds: float) -> None:
+        self._http, self._clock = http, clock
         self._end = clock() + seconds
+        self.heard = False
+        """Whether any call got an answer, with any status."""
+        self.latency: float | None = None
+        """Seconds that the first answer took."""
 
-    def left(self, at_most: float | None = None) -> float:
-        """Seconds left; never quite none, so that a call that is made can at least be refused."""
-        left = max(self._end - self._clock(), 0.001)
-        return left if at_most is None else min(left, at_most)
+    @property
+    def left(self) -> float:
+        """Seconds left. Never quite none, so that a call that is made can at least be refused."""
+        return max(self._end - self._clock(), 0.001)
 
     @property
     def over(self) -> bool:
-        """Whether there is no time left."""
+        """Whether no time is left."""
         return self._clock() >= self._end
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        at_most: float = math.inf,
+        limit: int = ACTION_LIMIT,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply | Failure:
+        """Ask, as `HttpClient.ask`, within what time is left."""
+        began = self._clock()
+        answer = await self._http.ask(method, path, timeout=min(self.left, at_most), limit=limit, headers=headers)
+        if not self.heard and (isinstance(answer, Reply) or answer.answered):
+            self.heard, self.latency = True, self._clock() - began
+        return answer

@@ -93,22 +93,20 @@ class WahaGateway:
     def __init__(self, url: str, api_key: str | None, *, timeout: float, action_timeout: float, clock: Clock) -> None:
         self._http = HttpClient(url, {"X-Api-Key": api_key} if api_key else {})
         self._timeout, self._action_timeout, self._clock = timeout, action_timeout, clock
-        self._identity = _Identity(self._http, clock)
+        self._identity = _Identity(clock)
 
     async def look(self) -> Look:
         """List all sessions; now and then ask which run of which version it is."""
-        began = self._clock()
-        turn = Turn(self._clock, self._timeout * LIST_SHARE)
-        listing = await self._list(turn.left())
+        turn = self._turn()
+        listing = await _list(turn)
         if isinstance(listing, Failure):
             self._identity.forget()
             return Look(reachable=await self._reachable(listing), trouble=listing.trouble, detail=listing.detail)
-        latency = self._clock() - began
         await self._identity.refresh(listing.sightings, turn)
         return Look(
             reachable=True,
             sightings=listing.sightings,
-            latency_seconds=latency,
+            latency_seconds=turn.latency,
             version=self._identity.version,
             engine=self._identity.engine,
             run=self._identity.run,
@@ -117,7 +115,7 @@ class WahaGateway:
 
     async def look_closely(self, session: str) -> CloseLook:
         """Read the list again: it is cheap, and unlike the call for one session nothing can make it wait."""
-        listing = await self._list(self._timeout * LIST_SHARE)
+        listing = await _list(self._turn())
         if isinstance(listing, Failure):
             return CloseLook(detail=listing.detail)
         sighting = next((one for one in listing.sightings if one.name == session), None)
@@ -139,11 +137,8 @@ class WahaGateway:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _list(self, timeout: float) -> Listing | Failure:
-        answer = usable(
-            await self._http.ask("GET", LIST, timeout=timeout, limit=LIST_LIMIT), "WAHA's session list", KEY_HINT
-        )
-        return answer if isinstance(answer, Failure) else read_list(answer.body)
+    def _turn(self) -> Turn:
+        return Turn(self._http, self._clock, self._timeout * LIST_SHARE)
 
     async def _reachable(self, failure: Failure) -> bool:
         """Whether the API answers at all although the list did not."""
@@ -169,8 +164,8 @@ class WahaGateway:
 class _Identity:
     """Which run of which version this is. Asked rarely: it costs two calls. Where WAHA does not tell, it is unknown."""
 
-    def __init__(self, http: HttpClient, clock: Clock) -> None:
-        self._http, self._clock = http, clock
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.forget()
 
     def forget(self) -> None:
@@ -188,10 +183,15 @@ class _Identity:
         if not changed and self._asked_at is not None and now - self._asked_at < ASK_RUN_EVERY:
             return
         first, self._asked_at = self._asked_at is None, now
-        run = read_run(await self._http.ask("GET", STATUS, timeout=turn.left()))
+        run = read_run(await turn.ask("GET", STATUS))
         if first or run != self.run or self.version is None:
-            self.version, self.engine = read_version(await self._http.ask("GET", VERSION, timeout=turn.left()))
+            self.version, self.engine = read_version(await turn.ask("GET", VERSION))
         self.run = run
+
+
+async def _list(turn: Turn) -> Listing | Failure:
+    answer = usable(await turn.ask("GET", LIST, limit=LIST_LIMIT), "WAHA's session list", KEY_HINT)
+    return answer if isinstance(answer, Failure) else read_list(answer.body)
 
 
 def read_list(body: bytes) -> Listing | Failure:
