@@ -123,12 +123,23 @@ class Reading:
         if node is None:
             return self._absent(field, path, at)
         if _is_null(node):
-            if field.nullable:
-                return None
-            ending = "" if field.required else ", or delete the line for the default"
-            self._fail(node, path, f"cannot be empty: write {field.wants}{ending}")
-            return _BAD
+            return self._null(field, node, path)
         return self._value(field.rule, node, path)
+
+    def _null(self, field: Field, node: yaml.Node, path: str) -> Any:
+        bare = not node.value
+        if bare and field.section is not None and not field.nullable:
+            # All keys below it are commented out, as in the sample.
+            return self._section(field.section, None, path, node)
+        if bare and field.section is not None:
+            # Whoever commented its keys out has not said whether it shall be off.
+            self._fail(node, path, "cannot be empty: write null to have none, or keys below it")
+            return _BAD
+        if field.nullable:
+            return None
+        ending = "" if field.required else ", or delete the line for the default"
+        self._fail(node, path, f"cannot be empty: write {field.wants}{ending}")
+        return _BAD
 
     def _value(self, rule: Rule | ListOf | type[Section], node: yaml.Node, path: str) -> Any:
         if node.tag.removeprefix(_TAG) not in _KINDS:

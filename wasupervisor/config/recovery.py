@@ -111,7 +111,9 @@ _ZONE = r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*"
 class Maintenance(Section, frozen=True, kw_only=True):
     """When a restart of the gateway that can wait is best done."""
 
-    days: Annotated[tuple[str, ...], ListOf(Choice(*DAYS), least=1), "on these days"] = DAYS
+    days: Annotated[
+        tuple[str, ...], ListOf(Choice(*DAYS), least=1), "on these days", Example("[sat, sun]", live=True)
+    ] = DAYS
     hours: Annotated[Hours, DayHours(), "from when to when; may go over midnight", Example('"03:00-05:00"')]
     zone: Annotated[str, Text("a time zone such as Europe/Madrid", _ZONE), "of these hours"] = "UTC"
 

@@ -35,7 +35,7 @@ class Gateway(Section, frozen=True, kw_only=True):
     kind: Annotated[str, Choice("waha", "evolution"), "which gateway it is", Example("waha", live=True)]
     url: Annotated[str, Url(), "where its API answers", Example("http://127.0.0.1:3000", live=True)]
     api_key: Annotated[
-        Secret | None, SecretText(), "or api_key_file; null: none", Example("${WAHA_API_KEY}", live=True)
+        Secret | None, SecretText(), "its key; or api_key_file; null: none", Example("${WAHA_API_KEY}", live=True)
     ] = None
     api_key_file: Annotated[
         Path | None,
@@ -201,7 +201,6 @@ class Vault(Section, frozen=True, kw_only=True):
         Path | None,
         PathName(),
         "where they rest; null: vault in state.directory",
-        Example("/var/lib/wasupervisor/vault"),
     ] = None
     key_file: Annotated[Path, PathName(relative=True), "the key that they are encrypted with"] = Path(
         "/etc/wasupervisor/vault.key"

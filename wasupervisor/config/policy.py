@@ -1,0 +1,107 @@
+"""What the decider may know of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from wasupervisor.config.fields import Section
+from wasupervisor.config.schema import Find, Gateway, Settings
+from wasupervisor.config.units import format_duration
+from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy
+
+_NOT_YET = (
+    "sessions.probe",
+    "process.memory",
+    "process.cpu",
+    "recovery.qr_interval",
+    "recovery.park",
+    "recovery.restart_gateway",
+    "recovery.maintenance",
+    "redis",
+    "vault",
+    "queue",
+    "health.names",
+    "health.haproxy_agent",
+    "control.token_file",
+    "state.record",
+    "alerts",
+    "dead_man",
+)
+"""What no room of this version acts on. Each row goes when its room comes."""
+
+
+def policy_of(settings: Settings, restart_spacing: float = 0.0) -> Policy:
+    """The rules that the decider follows.
+
+    Args:
+        settings: the configuration.
+        restart_spacing: the gateway's own floor between two restarts of one session, in seconds.
+    """
+    recovery, sessions = settings.recovery, settings.sessions
+    return Policy(
+        gateway_kind=settings.gateway.kind,
+        act=recovery.mode == "act",
+        include=sessions.include,
+        exclude=sessions.exclude,
+        expect=None if isinstance(sessions.expect, str) else sessions.expect,
+        expect_all=sessions.expect == "all",
+        poll_every=settings.gateway.poll_every,
+        failing_samples=recovery.failing_after.samples,
+        failing_after=recovery.failing_after.duration,
+        starting_timeout=recovery.starting_timeout,
+        startup_grace=recovery.startup_grace,
+        stable_for=recovery.stable_for,
+        hung_after=recovery.gateway.hung_after,
+        gone_after=recovery.gateway.gone_after,
+        action_timeout=settings.gateway.action_timeout,
+        backoff=Backoff(**_values(recovery.backoff)),
+        breaker=BreakerRule(**_values(recovery.breaker)),
+        budget=Budget(**_values(recovery.budget)),
+        incident=IncidentRule(**_values(recovery.incident)),
+        uplink_watched=settings.uplink is not None,
+        restarter=recovery.restart_gateway.by,
+        ready_when=settings.health.ready_when,
+        rise=settings.health.rise,
+        fall=settings.health.fall,
+        restart_spacing=restart_spacing,
+        notes=notes_of(settings, restart_spacing),
+    )
+
+
+def notes_of(settings: Settings, restart_spacing: float = 0.0) -> tuple[str, ...]:
+    """What the configuration asks for and does not get, a sentence each."""
+    return (*_not_acted_on(settings), *_floors(settings, restart_spacing))
+
+
+def _not_acted_on(settings: Settings) -> Iterator[str]:
+    untouched = Settings(gateway=Gateway(kind=settings.gateway.kind, url=settings.gateway.url))
+    for path in _NOT_YET:
+        if _at(settings, path) != _at(untouched, path):
+            yield f"{path} is configured, and this version does not act on it yet"
+    find: Find | None = settings.process.find
+    if find is not None and find.docker is not None:
+        yield "process.find.docker is configured, and this version does not act on it yet"
+
+
+def _floors(settings: Settings, restart_spacing: float) -> Iterator[str]:
+    first = settings.recovery.backoff.first
+    # Of the default nobody has to hear that the gateway's floor is above it.
+    if first < restart_spacing and first != type(settings.recovery.backoff)().first:
+        yield (
+            f"recovery.backoff.first is {format_duration(first)}, and {settings.gateway.kind} gets "
+            f"{format_duration(restart_spacing)} between two restarts of one session all the same"
+        )
+
+
+def _values(section: Section) -> dict[str, Any]:
+    return msgspec.structs.asdict(section)
+
+
+def _at(settings: Settings, path: str) -> object:
+    value: object = settings
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
