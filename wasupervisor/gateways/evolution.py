@@ -207,7 +207,8 @@ class EvolutionGateway:
         words = self._rotation.words() if page is None else page.states
         if any(word == OPEN for name, word in words.items() if name != session):
             return True
-        known = page is not None or set(self._database.rows or ()) <= {*words, session}
+        rows = self._database.rows
+        known = page is not None or (rows is not None and rows.keys() <= {*words, session})
         return False if known else None
 
     def _notes(self) -> tuple[str, ...]:
