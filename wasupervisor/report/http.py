@@ -11,20 +11,18 @@ import inspect
 import logging
 import socket
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.abc
-from anyio.streams.stapled import MultiListener
 
 from wasupervisor.report.connection import Connection, Credentials, Limits, Request, Response
 
-__all__ = ["Credentials", "Handler", "Limits", "Listening", "Request", "Response", "Server"]
+__all__ = ["Credentials", "Handler", "Limits", "Request", "Response", "Server"]
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
-Listening = socket.socket | anyio.abc.SocketListener | MultiListener[anyio.abc.SocketStream]
 
 # One round of the loop takes so many new connections, so that neither they nor those at work wait for the others.
 _ACCEPTED_AT_ONCE = 64
@@ -33,7 +31,7 @@ _PAUSE_WHEN_OUT_OF_RESOURCES = 0.05
 
 
 class Server:
-    """Answers HTTP on any number of listeners, which share one cap on connections.
+    """Answers HTTP on any number of listening sockets, which share one cap on connections.
 
     Above the cap the connection is closed that has waited longest for its client (to send, or to read), so that a
     probe gets through while slow clients hold all places. An exception of the handler becomes a 500; nothing that a
@@ -53,16 +51,15 @@ class Server:
         """How many connections are open."""
         return len(self._connections)
 
-    async def serve(self, listening: Listening) -> None:
-        """Serve until cancelled. The listener stays the caller's, who closes it afterwards."""
-        async with anyio.create_task_group() as tasks:
-            for sock in _sockets(listening):
-                tasks.start_soon(self._accept, sock, tasks)
-
-    async def _accept(self, listening: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
+    async def serve(self, listening: socket.socket) -> None:
+        """Serve a listening socket, TCP or Unix, until cancelled. The caller closes it afterwards."""
         # Plain sockets, read only when there is a use for the data: anyio's TCP stream reads on while we write, and
         # a client that sends without end would fill our memory.
         listening.setblocking(False)
+        async with anyio.create_task_group() as tasks:
+            await self._accept(listening, tasks)
+
+    async def _accept(self, listening: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
         while True:
             await anyio.wait_readable(listening)
             taken = 0
@@ -127,10 +124,3 @@ class Server:
             )
             self._told_of_failure = True
             return Response.text(500, "internal error, see the log")
-
-
-def _sockets(listening: Listening) -> Iterable[socket.socket]:
-    if isinstance(listening, socket.socket):
-        return [listening]
-    single = listening.listeners if isinstance(listening, MultiListener) else [listening]
-    return [one.extra(anyio.abc.SocketAttribute.raw_socket) for one in single]  # noqa: S610 - no Django here
