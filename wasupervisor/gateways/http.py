@@ -284,7 +284,12 @@ def _base_of(url: str) -> str:
         parsed = httpx.URL(url.strip())
     except (httpx.InvalidURL, ValueError):
         parsed = None
-    if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
+    if (
+        parsed is None
+        or parsed.scheme not in ("http", "https")
+        or not parsed.host
+        or not 0 < (parsed.port or 80) < 1 << 16
+    ):
         raise ValueError("cannot use gateway.url: it is not an http or https address with a host")
     return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
 
