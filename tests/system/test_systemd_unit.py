@@ -85,6 +85,10 @@ class Service:
     def systemctl(self, *words: str, check: bool = True) -> str:
         return self.container.run("systemctl", *words, UNIT, check=check).stdout.strip()
 
+    def start(self) -> None:
+        if self.container.run("systemctl", "start", UNIT, check=False).returncode != 0:
+            pytest.fail(f"the unit did not start:\n{self.journal()}")
+
     def show(self, name: str) -> str:
         return self.systemctl("show", "--value", "-p", name)
 
@@ -127,7 +131,7 @@ def service(container: Container) -> Iterator[Service]:
 
 
 def test_start_returns_when_the_daemon_is_ready(service: Service) -> None:
-    service.systemctl("start")
+    service.start()
     assert service.show("ActiveState") == "active"
     service.wait_until_well()
     service.wait("a status line in systemctl", lambda: service.show("StatusText") != "")
@@ -135,7 +139,7 @@ def test_start_returns_when_the_daemon_is_ready(service: Service) -> None:
 
 
 def test_the_daemon_is_not_root_and_its_folders_are_closed(service: Service) -> None:
-    service.systemctl("start")
+    service.start()
     container = service.container
     owner = container.run("stat", "-c", "%U", f"/proc/{service.show('MainPID')}").stdout.strip()
     assert owner == "wasupervisor"
@@ -144,7 +148,7 @@ def test_the_daemon_is_not_root_and_its_folders_are_closed(service: Service) -> 
 
 
 def test_reload_reads_the_configuration_again(service: Service) -> None:
-    service.systemctl("start")
+    service.start()
     service.wait_until_well()
     service.configure(CONFIG + "sessions: {include: [nobody]}\n")
     service.systemctl("reload")
@@ -154,7 +158,7 @@ def test_reload_reads_the_configuration_again(service: Service) -> None:
 
 
 def test_a_bad_reload_keeps_the_daemon_running(service: Service) -> None:
-    service.systemctl("start")
+    service.start()
     service.wait_until_well()
     service.configure("gateway: {kind: nonsense}\n")
     service.systemctl("reload")
@@ -164,7 +168,7 @@ def test_a_bad_reload_keeps_the_daemon_running(service: Service) -> None:
 
 
 def test_a_daemon_that_stands_still_is_replaced_and_the_next_remembers(service: Service) -> None:
-    service.systemctl("start")
+    service.start()
     service.wait_until_well()
     service.wasupervisor("pause", "--reason", "the test says so")
     first = service.show("MainPID")
@@ -179,7 +183,7 @@ def test_a_daemon_that_stands_still_is_replaced_and_the_next_remembers(service: 
 
 
 def test_stop_is_clean_and_the_health_file_says_so(service: Service) -> None:
-    service.systemctl("start")
+    service.start()
     service.wait_until_well()
     service.systemctl("stop")
     assert service.show("Result") == "success"
@@ -205,7 +209,7 @@ def test_the_secret_comes_from_the_environment_file(service: Service) -> None:
     assert "WAHA_API_KEY" in service.journal()
     environment.write_text(template + "WAHA_API_KEY=a-secret-of-the-test\n")
     try:
-        service.systemctl("start")
+        service.start()
         service.wait_until_well()
         assert "a-secret-of-the-test" not in service.journal()
     finally:
