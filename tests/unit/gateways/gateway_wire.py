@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -86,6 +87,13 @@ async def hang(_: Asked, __: asyncio.StreamWriter) -> bytes | None:
     """A script that accepts everything and answers nothing, as a stopped process does."""
     await asyncio.sleep(3600)
     return None
+
+
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import anyio
 import httpx
 import pytest
-from gateway_wire import Asked, always, hang, http, wired
+from gateway_wire import Asked, always, free_port, hang, http, wired
 
 from wasupervisor.gateways import http as gateway_http
 from wasupervisor.gateways.base import fits, open_gateway
@@ -38,12 +38,6 @@ def client_for(url: str, ends: list[HttpClient]) -> HttpClient:
     client = HttpClient(url, {"X-Api-Key": SECRET})
     ends.append(client)
     return client
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def ask(url: str, ends: list[HttpClient], timeout: float = 5.0, limit: int = 1000) -> Reply | Failure:
