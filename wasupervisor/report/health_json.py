@@ -14,6 +14,7 @@ MEDIA_TYPE = "application/health+json"
 
 # The draft, 3.1: pass and warn go with 2xx and 3xx, fail with 4xx and 5xx.
 _STATUS = {Status.HEALTHY: "pass", Status.DEGRADED: "warn"}
+_COMPONENT = "component"
 
 
 class _Check(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -21,7 +22,7 @@ class _Check(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     status: str
     time: str
-    component_type: str = "component"
+    component_type: str
     component_id: str | None = None
     observed_value: str | float | bool | None = None
     observed_unit: str | None = None
@@ -49,9 +50,12 @@ def _checks(document: Document) -> Iterator[tuple[str, _Check]]:
     time, gateway, resources = document.written_at, document.gateway, document.resources
     if gateway.reachable is not None:
         word = "pass" if gateway.reachable else "fail"
-        yield "gateway:reachable", _Check(status=word, time=time, observed_value=gateway.reachable)
+        yield (
+            "gateway:reachable",
+            _Check(status=word, time=time, component_type=_COMPONENT, observed_value=gateway.reachable),
+        )
     measured = (
-        ("gateway:responseTime", "component", gateway.latency_seconds, "s"),
+        ("gateway:responseTime", _COMPONENT, gateway.latency_seconds, "s"),
         ("cpu:utilization", "system", resources.cpu, "percent"),
         ("memory:utilization", "system", resources.memory.percentage, "percent"),
         ("memory:rss", "system", resources.memory.rss_bytes, "bytes"),
@@ -66,11 +70,12 @@ def _checks(document: Document) -> Iterator[tuple[str, _Check]]:
 
 def _session(session: SessionPart, time: str) -> _Check:
     if session.usable or (session.condition is Condition.STOPPED and not session.expected):
-        return _Check(status="pass", time=time, component_id=session.name, observed_value=session.condition)
+        return _Check("pass", time, _COMPONENT, session.name, session.condition)
     told = (session.reason, session.next, session.advice)
     return _Check(
         status="fail" if session.expected else "warn",
         time=time,
+        component_type=_COMPONENT,
         component_id=session.name,
         observed_value=session.condition,
         output="; ".join(one for one in told if one),

@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -97,10 +97,15 @@ class Place:
 @asynccontextmanager
 async def serving(handler: Handler = echo, limits: Limits | None = None) -> AsyncIterator[Place]:
     server = Server(handler, limits=limits)
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve, listener)
-        yield Place(server, listener.extra(anyio.abc.SocketAttribute.local_port))
-        tasks.cancel_scope.cancel()
+    with listening() as sock:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, sock)
+            yield Place(server, sock.getsockname()[1])
+            tasks.cancel_scope.cancel()
+
+
+def listening() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=1024)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -510,8 +515,7 @@ async def test_headers_of_the_same_name_are_joined() -> None:
     assert seen[0].peer is None
 
 
-@pytest.mark.parametrize("ready_made", [False, True], ids=["anyio listener", "socket"])
-async def test_a_unix_socket_tells_who_calls(tmp_path: Path, ready_made: bool) -> None:
+async def test_a_unix_socket_tells_who_calls(tmp_path: Path) -> None:
     seen: list[Request] = []
 
     def handler(request: Request) -> Response:
@@ -519,48 +523,34 @@ async def test_a_unix_socket_tells_who_calls(tmp_path: Path, ready_made: bool) -
         return Response.text(200, "ok")
 
     path = tmp_path / "control.sock"
-    async with _unix(path, ready_made) as listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(Server(handler).serve, listener)
-        async with await anyio.connect_unix(path) as stream:
-            client = Client(stream)
-            await client.send(b"POST /pause HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
-            assert (await client.answer())[0] == 200
-        tasks.cancel_scope.cancel()
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        sock.listen()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Server(handler).serve, sock)
+            async with await anyio.connect_unix(path) as stream:
+                client = Client(stream)
+                await client.send(b"POST /pause HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+                assert (await client.answer())[0] == 200
+            tasks.cancel_scope.cancel()
+    assert (seen[0].method, seen[0].path, seen[0].body) == ("POST", "/pause", b"{}")
     peer = seen[0].peer
     assert peer is not None
     assert (peer.pid, peer.uid, peer.gid) == (os.getpid(), os.getuid(), os.getgid())
 
 
-def _unix(path: Path, ready_made: bool) -> AbstractAsyncContextManager[socket.socket | anyio.abc.SocketListener]:
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[socket.socket | anyio.abc.SocketListener]:
-        if ready_made:
-            with socket.socket(socket.AF_UNIX) as listening:
-                listening.bind(str(path))
-                listening.listen()
-                yield listening
-        else:
-            async with await anyio.create_unix_listener(path) as listener:
-                yield listener
-
-    return opened()
-
-
-async def test_one_server_on_two_listeners_has_one_cap() -> None:
+async def test_two_listening_sockets_share_one_cap() -> None:
     server = Server(echo, limits=Limits(connections=1))
-    async with (
-        await anyio.create_tcp_listener(local_host="127.0.0.1") as one,
-        await anyio.create_tcp_listener(local_host="127.0.0.1") as two,
-        anyio.create_task_group() as tasks,
-    ):
-        tasks.start_soon(server.serve, one)
-        tasks.start_soon(server.serve, two)
-        ports = [it.extra(anyio.abc.SocketAttribute.local_port) for it in (one, two)]
-        async with Place(server, ports[0]).client() as first, Place(server, ports[1]).client() as second:
-            await second.send(GET)
-            assert (await second.answer())[0] == 200
-            assert await first.rest() == b""
-        tasks.cancel_scope.cancel()
+    with listening() as one, listening() as two:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, one)
+            tasks.start_soon(server.serve, two)
+            ports = [it.getsockname()[1] for it in (one, two)]
+            async with Place(server, ports[0]).client() as first, Place(server, ports[1]).client() as second:
+                await second.send(GET)
+                assert (await second.answer())[0] == 200
+                assert await first.rest() == b""
+            tasks.cancel_scope.cancel()
 
 
 async def test_the_end_of_the_server_closes_every_connection() -> None:
