@@ -18,7 +18,10 @@ LARGEST_FILE = 256 * 1024
 # PyYAML's own words name characters, aliases and snippets of the text, which may belong to a secret.
 _ADVICE = (
     ("could not find expected ':'", "here is a key without its ':' and a space after it"),
-    ("mapping values are not allowed", "here is a second ':' in one line; put texts with ': ' in quotes, or indent"),
+    (
+        "mapping values are not allowed",
+        "here is a ':' too many, or the line above misses its own; put texts with ': ' in quotes",
+    ),
     ("'\\t'", "here is a tab; indent with spaces"),
     ("alias", "a value with '*' at its start must stand in quotes"),
     ("anchor", "a value with '&' at its start must stand in quotes"),
@@ -75,8 +78,10 @@ def parse(text: str, source: str) -> yaml.Node | None:
         line, column = before.count("\n") + 1, error.position - before.rfind("\n")
         raise _syntax(source, line, column, "here is a control character; delete it") from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
         words = f"{error.problem} {error.context}"
+        # A key without its ':' is noticed on the next line only.
+        key = error.context_mark if "simple key" in words else None
+        mark = key or error.problem_mark or error.context_mark
         advice = next((advice for words_of, advice in _ADVICE if words_of in words), "see the lines above this one")
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise _syntax(source, line, column, advice) from None

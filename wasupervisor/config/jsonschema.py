@@ -33,7 +33,8 @@ def _section(cls: type[Section]) -> dict[str, Any]:
 
 def _field(field: Field) -> dict[str, Any]:
     schema = _value(field.rule)
-    if field.nullable:
+    # A section may also be left empty, with all its keys commented out.
+    if field.nullable or (field.section is not None and not field.required):
         schema = {"anyOf": [schema, {"type": "null"}]}
     about: dict[str, Any] = {"description": _description(field)}
     # A default path depends on who runs it, and the defaults of a section stand at its own keys.

@@ -16,7 +16,7 @@ from wasupervisor.config.schema import Settings
 
 _TAG = "tag:yaml.org,2002:"
 _KINDS: Final = frozenset({"str", "int", "float", "bool", "null", "timestamp", "merge", "value", "map", "seq"})
-_VARIABLE = re.compile(r"\$\{([^}]*)\}?")
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[A-Za-z][A-Za-z_-]{0,30}")
 """What may be repeated of an unknown key: `api_key=SECRET` or `api_key:SECRET` must not be."""
@@ -75,7 +75,8 @@ class Reading:
         if not any(field.required and field.key in bad for field in fields_of(cls)):
             for complaint in made.complaints():
                 # About a value that is wrong by itself nothing more is said.
-                if bad.isdisjoint(name.split(".")[0] for name in complaint.fields):
+                about = {name.split(".")[0] for name in complaint.fields} or {field.key for field in fields_of(cls)}
+                if bad.isdisjoint(about):
                     where = _join(path, complaint.fields[0]) if complaint.fields else path
                     self._fail(self.marks.get(where, at), where, complaint.text)
                     bad.add("")
@@ -131,9 +132,10 @@ class Reading:
         if bare and field.section is not None and not field.nullable:
             # All keys below it are commented out, as in the sample.
             return self._section(field.section, None, path, node)
-        if bare and field.section is not None:
-            # Whoever commented its keys out has not said whether it shall be off.
-            self._fail(node, path, "cannot be empty: write null to have none, or keys below it")
+        if bare and field.nullable:
+            # Who left it empty has not said that it shall be off: `api_key: #x` is a comment, `&x` an anchor.
+            more = "keys below it" if field.section is not None else "a value; with '#' or '&' at its start in quotes"
+            self._fail(node, path, f"cannot be empty: write null to have none, or {more}")
             return _BAD
         if field.nullable:
             return None
@@ -208,7 +210,7 @@ class Reading:
             RefusedError: for what looks like a variable and is none.
         """
         names = [match[1] for match in _VARIABLE.finditer(text)]
-        if not all(_NAME.fullmatch(name) for name in names) or text.count("${") != len(_VARIABLE.findall(text)):
+        if not all(_NAME.fullmatch(name) for name in names) or text.count("${") != len(names):
             raise RefusedError("be filled in: write ${NAME}, with the name of an environment variable")
         unset = [name for name in names if not self._environ.get(name)]
         for name in dict.fromkeys(unset):

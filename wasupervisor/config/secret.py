@@ -45,13 +45,16 @@ def masked_url(url: str) -> str:
     Chat services and dead man's switches carry their token in the path, Redis its password before the host, and
     many of Apprise's own schemes carry it where the host stands.
     """
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        return MASK
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return MASK
-    if parts.scheme not in _HOST_IS_PUBLIC or not host:
-        return f"{parts.scheme}://{MASK}" if parts.scheme and "://" in url else MASK
+        host, port = None, None
+    if scheme not in _HOST_IS_PUBLIC or not host:
+        return f"{scheme}://{MASK}"
     place = f"[{host}]" if ":" in host else host
     user = f"{MASK}@" if "@" in parts.netloc else ""
     rest = f"/{MASK}" if parts.path.strip("/") or parts.query or parts.fragment else ""

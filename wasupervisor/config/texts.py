@@ -211,6 +211,9 @@ class SecretText(Rule):
 def _split(text: str, schemes: tuple[str, ...] | None) -> SplitResult:
     """The parts of a URL. Never tells the URL, for it may hold a secret.
 
+    Host and port are looked at only where they are what they say: Apprise's own schemes put tokens there, and
+    sentinel and cluster URLs several hosts.
+
     Raises:
         RefusedError: when it is none, or of another scheme.
     """
@@ -218,13 +221,14 @@ def _split(text: str, schemes: tuple[str, ...] | None) -> SplitResult:
         raise RefusedError("hold spaces or control characters in a URL")
     try:
         parts = urlsplit(text)
-        port, host = parts.port, parts.hostname
+        plain = parts.scheme in ("http", "https", "redis", "rediss")
+        host, port = (parts.hostname, parts.port) if plain else (parts.scheme, None)
     except ValueError:
         raise RefusedError("be read as a URL: its host or port is malformed") from None
     if schemes is not None and parts.scheme not in schemes:
         begins = " or ".join(f"{scheme}://" for scheme in schemes)
         raise RefusedError(f"be read as a URL: write one that begins with {begins}")
-    if "://" not in text or (not host and parts.scheme != "unix"):
+    if "://" not in text or not host:
         raise RefusedError("be read as a URL: write scheme://host:port")
     if port == 0:
         raise RefusedError("be read as a URL: its port is 0")

@@ -20,7 +20,7 @@ _BYTES = {
     "kB": 10**3,
     "B": 1,
 }
-_SIZE = re.compile(rf"([0-9]{{1,15}})(?:\.([0-9]{{1,6}}))?({'|'.join(_BYTES)}|KB)")
+_SIZE = re.compile(rf"([0-9]{{1,18}})(?:\.([0-9]{{1,6}}))?({'|'.join(_BYTES)}|KB)")
 
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
@@ -65,7 +65,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         if _NUMBER.fullmatch(text):
-            raise ValueError(f"write the unit too, for instance {text[:15]}MB")
+            raise ValueError(f"write the unit too, for instance {text[:18]}MB")
         raise ValueError("write a number with its unit (kB, MB, GB, or KiB, MiB, GiB), for instance 1.8GB")
     whole, fraction, unit = match[1], match[2] or "", match[3]
     factor = _BYTES["kB" if unit == "KB" else unit]

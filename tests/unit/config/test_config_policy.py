@@ -1,0 +1,108 @@
+"""What the decider gets of the settings, and what the operator is told that it does not get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from wasupervisor.config.loading import Loaded
+from wasupervisor.config.policy import policy_of
+from wasupervisor.config.schema import Gateway, Settings
+from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy, ReadyWhen
+
+Load = Callable[..., Loaded]
+
+
+def test_default_settings_are_the_default_policy() -> None:
+    assert policy_of(Settings(gateway=Gateway(kind="waha", url="http://h"))) == Policy()
+
+
+def test_every_setting_of_the_decider_reaches_it(load_text: Load) -> None:
+    settings = load_text(
+        """
+gateway: {kind: evolution, url: 'http://h', poll_every: 1s, action_timeout: 2s}
+sessions: {include: [a*], exclude: [ab], expect: [ac]}
+recovery:
+  mode: observe
+  failing_after: {samples: 4, duration: 5s}
+  starting_timeout: 6s
+  startup_grace: 7s
+  stable_for: 8s
+  gateway: {hung_after: 9s, gone_after: 10s}
+  backoff: {first: 11s, factor: 12, max: 13s}
+  breaker: {failures: 14, within: 15s, open_for: 16s, open_max: 17s}
+  budget: {per_session_per_hour: 18, sessions_per_hour: 19, gateway_per_hour: 20, gateway_per_day: 21,
+           concurrent: 22, spacing: 23s}
+  incident: {share: 24%, at_least: 25, within: 26s}
+  restart_gateway: {by: systemd, unit: evolution.service}
+uplink: null
+health: {ready_when: all, rise: 27, fall: 28}
+"""
+    ).settings
+    assert policy_of(settings, 60.0) == Policy(
+        gateway_kind="evolution",
+        act=False,
+        include=("a*",),
+        exclude=("ab",),
+        expect=("ac",),
+        poll_every=1,
+        failing_samples=4,
+        failing_after=5,
+        starting_timeout=6,
+        startup_grace=7,
+        stable_for=8,
+        hung_after=9,
+        gone_after=10,
+        action_timeout=2,
+        backoff=Backoff(11, 12, 13),
+        breaker=BreakerRule(14, 15, 16, 17),
+        budget=Budget(18, 19, 20, 21, 22, 23),
+        incident=IncidentRule(0.24, 25, 26),
+        uplink_watched=False,
+        restarter="systemd",
+        ready_when=ReadyWhen(1.0),
+        rise=27,
+        fall=28,
+        restart_spacing=60.0,
+        notes=(
+            "recovery.restart_gateway is configured, and this version does not act on it yet",
+            "recovery.backoff.first is 11s, and evolution gets 60s between two restarts of one session all the same",
+        ),
+    )
+
+
+def test_expect_all_is_a_flag(load_section: Load) -> None:
+    policy = policy_of(load_section("sessions: {expect: all}").settings)
+    assert (policy.expect, policy.expect_all) == (None, True)
+
+
+def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
+    assert policy_of(load_section("").settings, 60.0).notes == ()
+    assert policy_of(load_section("recovery: {backoff: {first: 60s}}").settings, 60.0).notes == ()
+    assert policy_of(load_section("recovery: {backoff: {first: 20s}}").settings, 0.0).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("sessions: {probe: {}}", "sessions.probe"),
+        ("process: {memory: {warn: 1GB}}", "process.memory"),
+        ("process: {cpu: {warn: 80%}}", "process.cpu"),
+        ("process: {find: {docker: waha}}", "process.find.docker"),
+        ("recovery: {park: auto}", "recovery.park"),
+        ("recovery: {maintenance: {hours: '03:00-05:00'}}", "recovery.maintenance"),
+        ("recovery: {restart_gateway: {by: docker, container: waha}}", "recovery.restart_gateway"),
+        ("redis: {url: 'redis://h'}", "redis"),
+        ("vault: {}", "vault"),
+        ("queue: {names: [a]}", "queue"),
+        ("health: {haproxy_agent: 127.0.0.1:8091}", "health.haproxy_agent"),
+        ("control: {token_file: /t}", "control.token_file"),
+        ("state: {record: 24h}", "state.record"),
+        ("alerts: [{to: 'https://h/x'}]", "alerts"),
+        ("dead_man: https://h/x", "dead_man"),
+    ],
+)
+def test_what_no_room_acts_on_yet_is_told(load_section: Load, text: str, path: str) -> None:
+    notes = policy_of(load_section(text).settings).notes
+    assert notes == (f"{path} is configured, and this version does not act on it yet",)

@@ -1,0 +1,240 @@
+"""Secrets: where they come from, and that nobody sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from wasupervisor.config.loading import Loaded, load, read, resolve_secrets
+from wasupervisor.config.problems import ConfigError
+from wasupervisor.config.rendering import plain, show
+from wasupervisor.config.schema import Settings
+from wasupervisor.config.secret import Secret, masked_url
+
+SECRET = "hunter2sEcReT"
+Problems = Callable[..., list[str]]
+
+
+def _file(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def _key(settings: Settings) -> str | None:
+    return None if settings.gateway.api_key is None else settings.gateway.api_key.reveal()
+
+
+def test_a_secret_shows_itself_only_when_asked() -> None:
+    secret = Secret(SECRET)
+    assert (str(secret), repr(secret), f"{secret}") == ("***", "Secret('***')", "***")
+    assert secret.reveal() == SECRET
+    assert secret == Secret(SECRET)
+    assert secret != Secret("other")
+    assert len({secret, Secret(SECRET)}) == 1
+    with pytest.raises(TypeError):
+        msgspec.json.encode({"key": secret})
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:pw@127.0.0.1:6379/6", "redis://***@127.0.0.1:6379/***"),
+        ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
+        ("rediss://user:pw@[::1]:6379", "rediss://***@[::1]:6379"),
+        ("https://hooks.slack.com/services/T0/B0/xyz", "https://hooks.slack.com/***"),
+        ("https://example.org?token=xyz", "https://example.org/***"),
+        ("https://example.org/#xyz", "https://example.org/***"),
+        ("tgram://123:token/chat", "tgram://***"),
+        ("unix://user:pw@/run/redis.sock", "unix://***"),
+        ("https://[broken", "https://***"),
+        ("xyz", "***"),
+    ],
+)
+def test_of_a_url_only_scheme_and_host_are_shown(url: str, shown: str) -> None:
+    assert masked_url(url) == shown
+
+
+def test_variables_are_filled_in_anywhere_in_keys_and_urls(tmp_path: Path) -> None:
+    file = _file(
+        tmp_path,
+        """
+gateway: {kind: waha, url: 'http://${HOST}:${PORT}', api_key: '${KEY}'}
+redis: {url: 'redis://:${PW}@127.0.0.1/0'}
+dead_man: ${DEAD_MAN}
+alerts: [{to: '${HOOK}'}]
+""",
+    )
+    environ = {"HOST": "h", "PORT": "1", "KEY": "k", "PW": "p", "DEAD_MAN": "https://d/x", "HOOK": "https://a/y"}
+    settings = load(file, environ)
+    assert settings.gateway.url == "http://h:1"
+    assert _key(settings) == "k"
+    assert settings.redis is not None
+    assert settings.redis.url.reveal() == "redis://:p@127.0.0.1/0"
+    assert settings.dead_man == Secret("https://d/x")
+    assert settings.alerts[0].to == Secret("https://a/y")
+
+
+def test_a_value_from_the_environment_is_not_filled_in_again(tmp_path: Path) -> None:
+    file = _file(tmp_path, "gateway: {kind: waha, url: 'http://h', api_key: '${A}'}")
+    assert _key(load(file, {"A": "${B}", "B": "x"})) == "${B}"
+
+
+def test_an_unset_variable_is_told_and_only_run_minds(tmp_path: Path) -> None:
+    file = _file(tmp_path, "gateway:\n  kind: waha\n  url: http://h\n  api_key: ${NOPE}${NOPE}${VOID}\n")
+    loaded = read(file, {"VOID": ""})
+    told = [
+        f"{file}:4:12: gateway.api_key: cannot be filled in: the environment variable NOPE is not set",
+        f"{file}:4:12: gateway.api_key: cannot be filled in: the environment variable VOID is empty",
+    ]
+    assert [str(problem) for problem in loaded.missing_secrets] == told
+    with pytest.raises(ConfigError) as caught:
+        resolve_secrets(loaded, {})
+    assert [str(problem) for problem in caught.value.problems] == told
+
+
+@pytest.mark.parametrize("text", ["${}", "${a-b}", "${A", "x${A}${", "${1A}"])
+def test_what_only_looks_like_a_variable_is_told(problems_of: Problems, text: str) -> None:
+    (problem,) = problems_of(f"gateway: {{kind: waha, url: 'http://h', api_key: '{text}'}}", {"A": "x"})
+    assert problem.endswith("cannot be filled in: write ${NAME}, with the name of an environment variable")
+
+
+def test_a_key_that_no_header_can_carry_is_told(problems_of: Problems) -> None:
+    text = "gateway: {kind: waha, url: 'http://h', api_key: '${KEY}'}"
+    for key in (f"{SECRET}\n", f"{SECRET} x", f"{SECRET}ñ"):
+        (problem,) = problems_of(text, {"KEY": key})
+        assert "gateway.api_key: cannot be used as a key: it holds a space, a line break" in problem
+        assert SECRET not in problem
+
+
+def test_the_key_of_a_file_is_read_without_its_line_break(tmp_path: Path) -> None:
+    (tmp_path / "gateway.key").write_text(f"{SECRET}\n")
+    for name in ("gateway.key", str(tmp_path / "gateway.key")):
+        file = _file(tmp_path, f"gateway: {{kind: waha, url: 'http://h', api_key_file: {name}}}")
+        assert _key(read(file, {}).settings) is None
+        assert _key(load(file, {})) == SECRET
+
+
+def test_a_relative_key_file_is_one_of_systemds_credentials(tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (tmp_path / "gateway.key").write_text("beside")
+    file = _file(tmp_path, "gateway: {kind: waha, url: 'http://h', api_key_file: gateway.key}")
+    assert _key(load(file, {})) == "beside"
+    (credentials / "gateway.key").write_text("from-systemd")
+    assert _key(load(file, {"CREDENTIALS_DIRECTORY": str(credentials)})) == "from-systemd"
+
+
+def _no_key(tmp_path: Path) -> str:
+    file = _file(tmp_path, "gateway:\n  kind: waha\n  url: http://h\n  api_key_file: gateway.key\n")
+    assert read(file, {}).missing_secrets == ()
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    return str(caught.value).removeprefix(f"{file}:4:17: gateway.api_key_file: ")
+
+
+def test_a_key_file_that_gives_no_key_is_told(tmp_path: Path) -> None:
+    key = tmp_path / "gateway.key"
+    assert _no_key(tmp_path) == f"cannot be read: {key}: No such file or directory"
+    key.write_text("\n")
+    assert _no_key(tmp_path) == f"cannot be used: {key} is empty; write the key into it"
+    key.write_bytes(b"\xff\xfe")
+    assert _no_key(tmp_path) == f"cannot be read: {key} holds no text"
+    key.write_text(f"{SECRET}\n{SECRET}")
+    assert _no_key(tmp_path).startswith("cannot be used as a key")
+    assert SECRET not in _no_key(tmp_path)
+    key.unlink()
+    key.mkdir()
+    assert _no_key(tmp_path) == f"cannot be read: {key} is no regular file"
+
+
+def test_a_pipe_as_key_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gateway.key")
+    assert _no_key(tmp_path).endswith("is no regular file")
+
+
+def test_alerts_take_the_urls_of_apprise(load_section: Callable[..., Loaded]) -> None:
+    settings = load_section("alerts: [{to: 'tgram://123:token/chat'}, {to: 'mailto://u:pw@example.org'}]").settings
+    assert settings.alerts[0].to.reveal() == "tgram://123:token/chat"
+
+
+def test_redis_may_be_behind_sentinels_or_a_socket(load_section: Callable[..., Loaded]) -> None:
+    for url in ("sentinel://h1:26379,h2:26379/main/0", "cluster://h1:1,h2:2", "unix:///run/redis.sock?db=1"):
+        assert load_section(f"redis: {{url: '{url}'}}").settings.redis
+
+
+def test_one_key_is_enough(problems_of: Problems) -> None:
+    (problem,) = problems_of("gateway: {kind: waha, url: 'http://h', api_key: k, api_key_file: /f}")
+    assert problem.endswith("gateway.api_key_file: cannot be set together with `api_key`: keep one of them")
+
+
+def test_nothing_that_is_shown_holds_a_secret(load_text: Callable[..., Loaded]) -> None:
+    settings = load_text(
+        f"""
+gateway: {{kind: evolution, url: 'http://h', api_key: {SECRET}, metrics_auth: 'u:{SECRET}'}}
+redis: {{url: 'redis://{SECRET}:{SECRET}@h/0'}}
+alerts: [{{to: 'https://example.org/{SECRET}'}}, {{to: 'tgram://{SECRET}/1'}}]
+dead_man: https://hc-ping.com/{SECRET}
+"""
+    ).settings
+    for text in (show(settings), json.dumps(plain(settings)), repr(settings), str(settings)):
+        assert SECRET not in text
+        assert "redis://***@h/***" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"api_key:{SECRET}",
+        f"api_key={SECRET}",
+        f"api_key {SECRET}",
+        f"api_key: {SECRET} : x",
+        f"api_key: {SECRET}: x",
+        f"api_key: *{SECRET}",
+        f"api_key: !{SECRET} x",
+        f"api_key: !{SECRET}!x x",
+        f"api_key: &{SECRET}",
+        f"api_key: #{SECRET}",
+        f"api_key: '{SECRET}",
+        f'api_key: "\\{SECRET}"',
+        f"api_key: [{SECRET}]",
+        f"api_key: {{{SECRET}: x}}",
+        f"api_key: '{SECRET} x'",
+        f"api_key: 'é{SECRET}'",
+        f"api_key: '${{{SECRET}-}}'",
+        f"api_kye: {SECRET}",
+        f"? {SECRET}\n  : x",
+        f"metrics_auth: {SECRET}",
+        f"api_key_file: [{SECRET}]",
+        f"url: http://user:{SECRET}@h",
+        f"url: http://h/?{SECRET}",
+        f"url: {SECRET}",
+        f"url: 'http://h:{SECRET}'",
+        f"api_key: %{SECRET}",
+        f"api_key: @{SECRET}",
+        f"api_key: {SECRET}\x07",
+    ],
+)
+def test_no_mistake_makes_a_message_tell_the_secret(problems_of: Problems, text: str) -> None:
+    problems = problems_of(f"gateway:\n  kind: waha\n  url: http://h\n  {text}\n")
+    assert problems
+    assert not any(SECRET in problem for problem in problems)
+
+
+@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=st.text("{}[]:,'\"\\&*!|>%@ #-?\n\tax", max_size=8), after=st.text("{}[]:,'\"\\& #\nax", max_size=8))
+def test_no_character_beside_it_makes_a_message_tell_the_secret(tmp_path: Path, before: str, after: str) -> None:
+    file = _file(tmp_path, f"gateway:\n  kind: waha\n  url: http://h\n  api_key: {before}{SECRET}{after}\n")
+    try:
+        text = show(read(file, {}).settings)
+    except ConfigError as error:
+        text = str(error)
+    assert SECRET not in text
