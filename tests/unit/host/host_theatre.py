@@ -47,6 +47,8 @@ class Verbs:
         children[index].stdin.write(line.encode() + b"\\n")
         children[index].stdin.flush()
         return json.loads(children[index].stdout.readline())
+    def hear():
+        return json.loads(children[-1].stdout.readline())
     def burn(seconds):
         end = time.process_time() + seconds
         while time.process_time() < end:
@@ -106,11 +108,15 @@ class Puppet:
         pid = self.do("spawn", argv=argv, title=title, inherit=inherit)
         assert isinstance(pid, int)
         self._keep(pid)
+        assert self.do("hear") == "ready"
         return pid
 
     def tell(self, index: int, verb: str, **arguments: object) -> object:
         """Pass a command to the nth child, a puppet."""
-        return self.do("tell", index=index, line=json.dumps([verb, arguments]))
+        answer = self.do("tell", index=index, line=json.dumps([verb, arguments]))
+        if verb == "spawn" and isinstance(answer, int):
+            self._keep(answer)
+        return answer
 
     def kill(self) -> None:
         """SIGKILL, and no zombie stays."""
