@@ -154,13 +154,11 @@ class Rotation:
     def _due(self, names: tuple[str, ...], now: float) -> list[str]:
         """Whose turn it is, the longest unasked first."""
         asked = {name: told.at for name, told in self._told.items()}
-        well = [name for name in names if name in self._told and self._told[name].word == OPEN]
-        well.sort(key=asked.__getitem__)
+        known = self.words()
+        well = sorted((name for name in names if known.get(name) == OPEN), key=asked.__getitem__)
         share = min((now - self._asked_at) / ROUND, 1.0)
-        healthy = set(well)
-        due = [name for name in names if name not in healthy] + well[: math.ceil(len(well) * share)]
-        due.sort(key=lambda name: asked.get(name, -math.inf))
-        return due
+        resting = set(well[math.ceil(len(well) * share) :])
+        return sorted((name for name in names if name not in resting), key=lambda name: asked.get(name, -math.inf))
 
     async def _ask_one(self, turn: Turn, name: str, store_ok: bool | None) -> None:
         answer = await ask_state(turn, name)

@@ -196,20 +196,8 @@ def test_the_fields_of_2025_and_2026_are_borne() -> None:
 
 
 def test_entries_that_cannot_be_read_are_left_out_and_told() -> None:
-    entries = [
-        entry("a"),
-        None,
-        5,
-        [],
-        "x",
-        entry(None),
-        entry(5),
-        entry(""),
-        entry(".."),
-        entry("x\ny"),
-        {},
-        entry("b"),
-    ]
+    names: list[object] = [None, 5, "", "..", "x\ny"]
+    entries: list[object] = [entry("a"), None, 5, [], "x", {}, *(entry(name) for name in names), entry("b")]
     read = read_list(json.dumps(entries).encode())
     assert not isinstance(read, Failure)
     assert [one.name for one in read.sightings] == ["a", "b"]
