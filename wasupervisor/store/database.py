@@ -71,6 +71,8 @@ class Database:
         """Device and inode of the file that is open for writing; None: none is."""
         self._untold: list[Line] = []
         """Notes that are not in the journal yet."""
+        self._damage: str | None = None
+        """What a later call found broken: the next commit begins a new file."""
         self._moves = 0
 
     def open(self) -> Opened:
@@ -96,15 +98,19 @@ class Database:
             StateUnwritable: nothing was written. A later commit may succeed.
         """
         self._be_ready_to_write()
-        try:
-            self._write(memory, moment, lines)
-        except sqlite3.Error as error:
-            if not is_damage(error):
-                raise StateUnwritable(self._cannot_write(describe(error))) from None
-            # The caller holds the memory, so that a new file can take it; only the journal of the old one is lost.
-            opened = self._begin_anew(describe(error), Opened(memory=memory, saved=moment), lines)
-            if opened.trouble is not None:
-                raise StateUnwritable(opened.trouble) from None
+        if self._damage is None:
+            try:
+                self._write(memory, moment, lines)
+            except sqlite3.Error as error:
+                self._learn_from(error)
+                if self._damage is None:
+                    raise StateUnwritable(self._cannot_write(describe(error))) from None
+            else:
+                return
+        # The caller holds the memory, so that a new file can take it; only the journal of the old one is lost.
+        opened = self._begin_anew(self._damage, Opened(memory=memory, saved=moment), lines)
+        if opened.trouble is not None:
+            raise StateUnwritable(opened.trouble)
 
     def prune(self, *, before: float, max_bytes: int) -> bool:
         """As `journal.prune`.
@@ -116,6 +122,7 @@ class Database:
         try:
             return journal.prune(connection, before=before, max_bytes=max_bytes)
         except sqlite3.Error as error:
+            self._learn_from(error)
             raise StateUnwritable(self._cannot_write(describe(error))) from None
 
     def history(
@@ -136,6 +143,7 @@ class Database:
         try:
             return journal.select(self._connection, session=session, since=since, kinds=kinds, limit=limit)
         except sqlite3.Error as error:
+            self._learn_from(error)
             raise StoreError(f"the journal in {self.path} cannot be read: {describe(error)}") from None
 
     def close(self) -> None:
@@ -184,6 +192,7 @@ class Database:
         make_durable(self._connection)
         migrate(self._connection, version, self._steps)
         opened = read_memory(self._connection)
+        journal.check_columns(self._connection)
         _check_pages(self._connection, self.path)
         self._written_file = _identity(self.path)
         return opened
@@ -247,6 +256,7 @@ class Database:
         except OSError as error:
             return replace(kept, why=why, trouble=self._cannot_write(f"damaged ({why}), not moved: {error.strerror}"))
         self._moves += 1
+        self._damage = None
         self._note(f"The state {self.path} was damaged ({why}): it was moved to {aside} and a new one was begun.")
         opened = replace(kept, moved_aside=aside, why=why)
         try:
@@ -258,6 +268,10 @@ class Database:
             detail = describe(error) if isinstance(error, sqlite3.Error) else str(error)
             return replace(opened, trouble=self._cannot_write(detail))
         return opened
+
+    def _learn_from(self, error: sqlite3.Error) -> None:
+        if is_damage(error):
+            self._damage = describe(error)
 
     def _move_aside(self) -> Path:
         """The database first: SQLite removes a log that it finds beside an absent or empty one."""

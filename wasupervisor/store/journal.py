@@ -19,6 +19,8 @@ _BATCH_PAGES = 1000
 _AIM = 0.95
 """Of the allowed size: what is pruned to, so that not every new line asks for another round."""
 
+_COLUMNS = "at, timeline, kind, session, reason, remedy, outcome, warn, text"
+
 _Code = TypeVar("_Code", bound=StrEnum)
 
 
@@ -31,11 +33,19 @@ class Line(NamedTuple):
     entry: Entry
 
 
+def check_columns(connection: sqlite3.Connection) -> None:
+    """Ask for every column, so that a damaged schema shows at the start and not at the first line.
+
+    Raises:
+        sqlite3.OperationalError: one is missing.
+    """
+    connection.execute(f"SELECT id, {_COLUMNS} FROM journal LIMIT 0")  # noqa: S608 - no value stands in it
+
+
 def insert(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     """Write the lines; inside the caller's transaction."""
     connection.executemany(
-        "INSERT INTO journal (at, timeline, kind, session, reason, remedy, outcome, warn, text)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO journal ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - no value stands in it
         [_row(line) for line in lines],
     )
 
@@ -133,13 +143,14 @@ def prune(connection: sqlite3.Connection, *, before: float, max_bytes: int) -> b
         Whether another call has more to do.
     """
     with transaction(connection):
-        removed = connection.execute(
+        old = connection.execute(
             "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at < ? ORDER BY at LIMIT ?)",
             (before, _BATCH_ROWS),
         ).rowcount
-        removed += _remove_for_size(connection, max_bytes)
+        surplus = _remove_for_size(connection, max_bytes)
     freed = _shrink(connection)
-    return removed >= _BATCH_ROWS or freed >= _BATCH_PAGES
+    # How many lines make up a surplus of bytes is an estimate, so the next call looks again.
+    return old >= _BATCH_ROWS or surplus > 0 or freed >= _BATCH_PAGES
 
 
 def _remove_for_size(connection: sqlite3.Connection, max_bytes: int) -> int:
@@ -165,7 +176,8 @@ def _used_bytes(connection: sqlite3.Connection) -> int:
 def _shrink(connection: sqlite3.Connection) -> int:
     free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
     if free:
-        # Each row that is fetched frees one page; and only a checkpoint makes the file shorter.
-        connection.execute(f"PRAGMA incremental_vacuum({_BATCH_PAGES})").fetchall()
+        # It frees a page with each step, and `execute` takes only one of a statement without columns.
+        connection.executescript(f"PRAGMA incremental_vacuum({_BATCH_PAGES})")
+        # Only a checkpoint makes the file shorter.
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
     return min(free, _BATCH_PAGES)
