@@ -139,8 +139,22 @@ def test_after_a_look_that_found_all_well_everything_is_200(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    "/livez/ /Livez / * /metrics /health/ /health/sessions /health/sessions/ //livez /health/sessions/default/ "
-    "/health/sessions/a/b /%6civez /health/session/default /pause".split(),
+    [
+        "/livez/",
+        "/Livez",
+        "/",
+        "*",
+        "/metrics",
+        "/health/",
+        "/health/sessions",
+        "/health/sessions/",
+        "//livez",
+        "/health/sessions/default/",
+        "/health/sessions/a/b",
+        "/%6civez",
+        "/health/session/default",
+        "/pause",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_is_not_built_does_not_exist(desk: Desk, path: str, method: str) -> None:
