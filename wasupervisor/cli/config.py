@@ -38,7 +38,7 @@ def validate_command(context: click.Context, file: Path | None) -> None:
         click.echo(f"warning: {problem}", err=True)
     for note in notes_of(loaded.settings):
         click.echo(f"note: {note}", err=True)
-    click.echo(f"{loaded.file} is valid")
+    click.echo(f"{click.format_filename(loaded.file)} is valid")
 
 
 @config_group.command("show")

@@ -107,4 +107,6 @@ class Reply(Value, frozen=True):
     previous_status: str | None = None
     current_status: str | None = None
     needs_qr: bool = False
+    action: str | None = None
+    """The id of the remedy that was begun."""
     retry_after: float | None = None

@@ -1,0 +1,93 @@
+"""`wasupervisor check`: look once, decide, do nothing, say what would be done and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import click
+import msgspec
+
+from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, refuse
+from wasupervisor.cli.options import config_option, json_option
+from wasupervisor.cli.run import settings_reader
+from wasupervisor.config.problems import ConfigError
+from wasupervisor.model.health import SessionHealth, Status
+from wasupervisor.model.remedies import Remedy
+from wasupervisor.runtime.once import Once, look_once
+
+
+@click.command()
+@config_option
+@click.option("--gateway", metavar="KIND", help="waha or evolution: for a first look without any file.")
+@click.option("--url", help="Where its API answers.")
+@click.option("--api-key-env", metavar="NAME", help="The environment variable that holds its API key.")
+@json_option
+@click.pass_context
+def check(
+    ctx: click.Context,
+    config: Path | None,
+    gateway: str | None,
+    url: str | None,
+    api_key_env: str | None,
+    as_json: bool,
+) -> None:
+    """Look once, decide, do nothing; say what would be done and why. Exit status 0 when all is well, 1 when not."""
+    config = config or (ctx.obj or {}).get("config")
+    try:
+        settings = settings_reader(config, gateway, url, api_key_env, os.environ)()
+    except ConfigError as error:
+        refuse(str(error), EXIT_USAGE)
+    once = anyio.run(look_once, settings)
+    if as_json:
+        click.echo(json.dumps(_facts(once)))
+    else:
+        for line in _told(once):
+            click.echo(line)
+    if once.decision.health.status is not Status.HEALTHY:
+        sys.exit(EXIT_UNWELL)
+
+
+def _told(once: Once) -> list[str]:
+    health, look = once.decision.health, once.readings.look
+    version = f" {look.version}" if look.version else ""
+    said = "answers" if look.reachable else f"does not answer: {look.detail}"
+    lines = [f"{health.status}: {health.why}", f"gateway{version}: {said}"]
+    process = once.readings.process
+    lines.append(f"process: {f'pid {process.pid}' if process.pid else process.detail or 'not known'}")
+    if not once.remembered:
+        lines.append("no memory of a daemon was found: what looks bad is judged at once, without patience")
+    remedies = {one.session: one for one in once.decision.remedies}
+    lines += [_session_line(one, remedies.get(one.name)) for one in health.sessions]
+    return lines + [f"- {note}" for note in health.notes]
+
+
+def _session_line(one: SessionHealth, remedy: Remedy | None) -> str:
+    claim = f" ({one.claim})" if one.claim else ""
+    after = f" Would do now: {remedy.why}" if remedy is not None else f" {one.next}" if one.next else ""
+    return f"  {one.name}: {one.condition}{claim}.{after}"
+
+
+def _facts(once: Once) -> dict[str, object]:
+    decision = once.decision
+    return {
+        "status": decision.health.status,
+        "why": decision.health.why,
+        "remembered": once.remembered,
+        "gateway": {
+            "reachable": once.readings.look.reachable,
+            "version": once.readings.look.version,
+            "detail": once.readings.look.detail,
+        },
+        "sessions": msgspec.to_builtins(decision.health.sessions),
+        "would_do": [{"session": one.session, "remedy": one.kind, "why": one.why} for one in decision.remedies],
+        "withheld": [
+            {"session": one.session, "remedy": one.remedy, "why": one.text}
+            for one in decision.journal
+            if one.kind == "withheld"
+        ],
+        "notes": list(decision.health.notes),
+    }

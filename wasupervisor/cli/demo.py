@@ -1,0 +1,153 @@
+"""`wasupervisor demo`: a simulated gateway, a real supervisor, faults and healing, told in plain words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import anyio
+import click
+
+from wasupervisor.cli.screen import console, status_screen
+from wasupervisor.config.loading import load
+from wasupervisor.config.schema import Settings
+from wasupervisor.runtime.daemon import Daemon
+from wasupervisor.simulator.kinds import make_world
+from wasupervisor.simulator.script import Script, Step, demo_script, play
+from wasupervisor.simulator.server import SimulatedGateway, serve
+
+LEAST_SECONDS = 20
+
+CONFIGURATION = """
+gateway: {{kind: {kind}, url: "{url}", api_key: demo, poll_every: 500ms, timeout: 2s, action_timeout: 8s}}
+recovery:
+  failing_after: {{samples: 3, duration: 1500ms}}
+  starting_timeout: 4s
+  startup_grace: 1s
+  stable_for: 3s
+  backoff: {{first: 1s}}
+  budget: {{spacing: 200ms}}
+uplink: {{host: 127.0.0.1, port: {uplink_port}}}
+health: {{listen: "127.0.0.1:0", file: {folder}/health.json}}
+control: {{socket: {folder}/control.sock}}
+state: {{directory: {folder}/state}}
+"""
+"""As in life, but with less patience: the story is to be told in a minute."""
+
+
+@click.command()
+@click.option("--gateway", "kind", type=click.Choice(["waha", "evolution"]), default="waha", show_default=True)
+@click.option("--seconds", default=60, show_default=True, help=f"How long; at least {LEAST_SECONDS}.")
+def demo(kind: str, seconds: int) -> None:
+    """A simulated gateway, a supervisor, faults and healing, on screen."""
+    with tempfile.TemporaryDirectory(prefix="wasupervisor-demo-") as folder:
+        anyio.run(_demo, kind, max(seconds, LEAST_SECONDS), Path(folder))
+
+
+async def _demo(kind: str, seconds: int, folder: Path) -> None:
+    script = demo_script("evolution" if kind == "evolution" else "waha", seconds)
+    world = make_world("evolution" if kind == "evolution" else "waha", list(script.sessions), speed=script.speed)
+    async with serve(world, api_key="demo") as gateway:
+        daemon = Daemon(_settings(kind, gateway, folder))
+        narrator = Narrator()
+        async with anyio.create_task_group() as tasks:
+            host, port = await tasks.start(daemon.run)
+            _begin(kind, host, port, folder)
+            narrator.listen()
+            try:
+                with anyio.CancelScope() as story:
+                    tasks.start_soon(_cancel_with, daemon, story)
+                    await play(script, gateway, narrator.tell)
+                document = daemon.document()
+            finally:
+                narrator.hush()
+                daemon.stop()
+        _end(script, gateway, document)
+
+
+async def _cancel_with(daemon: Daemon, story: anyio.CancelScope) -> None:
+    """Ctrl-C reaches the daemon, and ends the story too."""
+    await daemon.wait_stopping()
+    story.cancel()
+
+
+def _settings(kind: str, gateway: SimulatedGateway, folder: Path) -> Settings:
+    file = folder / "config.yaml"
+    file.write_text(
+        CONFIGURATION.format(kind=kind, url=gateway.url, uplink_port=gateway.uplink.door.port, folder=folder),
+        encoding="utf-8",
+    )
+    return load(file, os.environ)
+
+
+class Narrator(logging.Handler):
+    """Tells, side by side, what happens to the gateway and what the supervisor makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._begun = anyio.current_time()
+
+    def listen(self) -> None:
+        """Hear what the supervisor says."""
+        logger = logging.getLogger("wasupervisor")
+        logger.addHandler(self)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        self._begun = anyio.current_time()
+
+    def hush(self) -> None:
+        """Stop listening."""
+        logger = logging.getLogger("wasupervisor")
+        logger.removeHandler(self)
+        logger.propagate = True
+
+    def tell(self, step: Step) -> None:
+        """The simulator's side."""
+        click.echo(f"\n{self._at()}  {click.style('happens', fg='cyan', bold=True)}     {step.says}")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The supervisor's side."""
+        fields = getattr(record, "fields", None)
+        if fields is None or fields.get("kind") == "seen":
+            return
+        kind = str(fields["kind"])
+        colour = {"remedy": "yellow", "verified": "green", "withheld": "magenta"}.get(kind)
+        colour = colour or ("red" if record.levelno >= logging.WARNING else "white")
+        click.echo(f"{self._at()}  {click.style(f'{kind:<11}', fg=colour)} {record.getMessage()}")
+
+    def _at(self) -> str:
+        return f"{anyio.current_time() - self._begun:4.0f} s"
+
+
+def _begin(kind: str, host: str, port: int, folder: Path) -> None:
+    click.echo(f"A simulated {kind} gateway with five sessions, and a wasupervisor beside it (with less patience than")
+    click.echo("in life, so that a minute is enough). Everything is real but the gateway. Look meanwhile, in another")
+    click.echo("terminal:\n")
+    click.echo(f"  curl http://{host}:{port}/health")
+    click.echo(f"  curl -i http://{host}:{port}/readyz")
+    click.echo(f"  {Path(sys.argv[0])} -c {folder}/config.yaml status --watch")
+    click.echo("\nCtrl-C ends it.")
+
+
+def _end(script: Script, gateway: SimulatedGateway, document: dict[str, object]) -> None:
+    click.echo("\nAt the end:\n")
+    console().print(status_screen(document))
+    calls = Counter(_verb(call.method, call.path) for call in gateway.calls)
+    click.echo("\nWhat the gateway was asked in that time:")
+    for what, number in calls.most_common():
+        click.echo(f"  {number:5d}  {what}")
+    harm = len(gateway.world.harm)
+    click.echo(f"  {harm:5d}  calls that log out, delete, create or connect")
+    click.echo(f"\nSessions: {', '.join(script.sessions)}. The next step: README.md, Install.")
+
+
+def _verb(method: str, path: str) -> str:
+    """A call without the session's name, so that equal ones are counted together."""
+    parts = path.split("?", maxsplit=1)[0].strip("/").split("/")
+    if len(parts) >= 3 and parts[0] in ("api", "instance"):
+        parts = [*parts[:2], "...", *parts[3:]] if parts[0] == "api" else [*parts[:2], "..."]
+    return f"{method} /{'/'.join(parts)}"

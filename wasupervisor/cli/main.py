@@ -1,0 +1,69 @@
+"""The root of the command line. Each family is imported only when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from wasupervisor import __version__
+
+FAMILIES: dict[str, tuple[str, str, str]] = {
+    "run": ("main", "run_help", "The daemon, in the foreground."),
+    "demo": ("demo", "demo", "A simulated gateway, a supervisor, faults and healing, on screen."),
+    "check": ("check", "check", "Look once, decide, do nothing; say what would be done and why."),
+    "status": ("status", "status", "How everything is."),
+    "history": ("status", "history", "What was seen, decided and done."),
+    "explain": ("status", "explain", "The last hour of one session, and what happens next."),
+    "recover": ("verbs", "recover", "Reset a session's breaker and begin its ladder now."),
+    "restart": ("verbs", "restart", "Restart a session now."),
+    "pause": ("verbs", "pause", "Hands off: nothing is repaired until resumed."),
+    "resume": ("verbs", "resume", "End a pause."),
+    "reload": ("verbs", "reload", "Read the configuration again."),
+    "config": ("config", "config_group", "Validate, show or make a configuration."),
+    "version": ("main", "version", "The version of this program."),
+}
+"""Name: module, attribute, and the line in the help."""
+
+
+class Families(click.Group):
+    """Knows the names of all commands and loads the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order of the table, the most used first."""
+        return list(FAMILIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Load one command; None when there is none of that name."""
+        if cmd_name not in FAMILIES:
+            return None
+        module, attribute, _line = FAMILIES[cmd_name]
+        command = getattr(import_module(f"wasupervisor.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The help, without importing what it is about."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_module, _attribute, line) in FAMILIES.items()])
+
+
+@click.group(cls=Families, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-c", "--config", type=click.Path(path_type=Path), help="Default: /etc/wasupervisor/config.yaml.")
+@click.version_option(__version__, message="wasupervisor %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None) -> None:
+    """Keeps the sessions of one WhatsApp gateway (WAHA or Evolution API) alive, without making it worse."""
+    ctx.obj = {"config": config}
+
+
+@click.command()
+def version() -> None:
+    """The version of this program."""
+    click.echo(f"wasupervisor {__version__}")
+
+
+@click.command("run")
+def run_help() -> None:
+    """The daemon, in the foreground. See: wasupervisor run --help."""

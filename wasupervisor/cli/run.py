@@ -1,0 +1,81 @@
+"""`wasupervisor run`: the daemon. Neither click nor rich is imported here."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import anyio
+
+from wasupervisor.config.loading import DEFAULT_FILE, from_arguments, load
+from wasupervisor.config.problems import ConfigError
+from wasupervisor.config.schema import Settings
+from wasupervisor.runtime.daemon import Daemon
+from wasupervisor.runtime.logs import Logs
+from wasupervisor.runtime.startup import StartError
+from wasupervisor.store.errors import StoreError
+
+EXIT_USAGE = 2
+
+
+def run(arguments: list[str]) -> NoReturn:
+    """Parse the arguments, run the daemon, and end the process."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes too early must not kill us
+    options = _parser().parse_args(arguments)
+    read = settings_reader(options.config, options.gateway, options.url, options.api_key_env, os.environ)
+    try:
+        settings = read()
+    except ConfigError as error:
+        _refuse(str(error))
+    logs = Logs(settings.log.level, settings.log.format, os.environ)
+    daemon = Daemon(settings, read_again=None if options.gateway else read, on_level=logs.set_level)
+    gc.freeze()  # what is loaded by now stays: the collector need not look at it again
+    try:
+        status = anyio.run(daemon.run)
+    except* (StartError, StoreError) as errors:
+        logs.close()
+        _refuse("\n".join(str(one) for one in _leaves(errors)))
+    logs.close()
+    # A thread that waits for a disk that hangs must not keep the process alive.
+    sys.stdout.flush()
+    os._exit(status)
+
+
+def settings_reader(
+    config: Path | None, gateway: str | None, url: str | None, api_key_env: str | None, environ: Mapping[str, str]
+) -> Callable[[], Settings]:
+    """How the settings are read: from a file, or, for a first look, from the command line alone."""
+    if gateway is None and url is None and api_key_env is None:
+        return functools.partial(load, config or DEFAULT_FILE, environ)
+    return functools.partial(from_arguments, gateway or "", url or "", api_key_env, environ)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="wasupervisor", description="Runs the daemon, in the foreground.")
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"default: {DEFAULT_FILE}")
+    parser.add_argument("command", choices=["run"])
+    look = parser.add_argument_group("without any file, for a first look")
+    look.add_argument("--gateway", metavar="KIND", help="waha or evolution")
+    look.add_argument("--url", help="where its API answers")
+    look.add_argument("--api-key-env", metavar="NAME", help="the environment variable that holds its API key")
+    return parser
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for one in group.exceptions:
+        found.extend(_leaves(one) if isinstance(one, BaseExceptionGroup) else [one])
+    return found
+
+
+def _refuse(text: str) -> NoReturn:
+    print(f"wasupervisor: {text}", file=sys.stderr)  # noqa: T201
+    sys.stderr.flush()
+    os._exit(EXIT_USAGE)

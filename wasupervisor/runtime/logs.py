@@ -1,0 +1,133 @@
+"""Where log lines go: as text on a terminal, with priorities under systemd, as JSON otherwise.
+
+Lines are written by a thread of their own, so that a stuck pipe or terminal never stops the daemon.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+import queue
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TextIO
+
+from wasupervisor.model.journal import Entry
+
+QUEUE_SIZE = 10_000
+
+PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+"""Of sd-daemon(3): systemd reads them as `<N>` before a line."""
+
+
+class Logs:
+    """The log of the process; `close` writes what is still waiting."""
+
+    def __init__(self, level: str, form: str, environ: Mapping[str, str], stream: TextIO = sys.stderr) -> None:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(_formatter(_form(form, environ, stream)))
+        waiting: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_SIZE)
+        self._front = _Front(waiting)
+        self._listener = logging.handlers.QueueListener(waiting, handler)
+        self._root = logging.getLogger()
+        self._root.addHandler(self._front)
+        self.set_level(level)
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at INFO
+        logging.getLogger("httpcore").setLevel(logging.WARNING)
+        self._listener.start()
+
+    def set_level(self, level: str) -> None:
+        """Change the level, for instance at a reload."""
+        self._root.setLevel(level.upper())
+
+    @property
+    def lost(self) -> int:
+        """Lines that were dropped because nobody read the ones before."""
+        return self._front.lost
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Write what is waiting, but do not wait longer than `timeout` seconds for a stuck reader."""
+        self._root.removeHandler(self._front)
+        thread = self._listener._thread  # stop() would wait for ever
+        if thread is not None:
+            self._listener.enqueue_sentinel()
+            thread.join(timeout)
+
+
+def log_entry(logger: logging.Logger, entry: Entry) -> None:
+    """Write one journal entry to the log as well."""
+    fields = {
+        "session": entry.session,
+        "kind": entry.kind,
+        "reason": entry.reason,
+        "remedy": entry.remedy,
+        "outcome": entry.outcome,
+    }
+    told = f"{entry.session}: {entry.text}" if entry.session else entry.text
+    logger.log(logging.WARNING if entry.warn else logging.INFO, "%s", told, extra={"fields": fields})
+
+
+class _Front(logging.handlers.QueueHandler):
+    """Puts a record into the queue, or drops it: it never waits."""
+
+    def __init__(self, waiting: queue.Queue[logging.LogRecord]) -> None:
+        super().__init__(waiting)
+        self.lost = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.lost += 1
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        mark = {"WARNING": "! ", "ERROR": "!! ", "CRITICAL": "!! "}.get(record.levelname, "")
+        return f"{at} {mark}{super().format(record)}"
+
+
+class _Systemd(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        priority = PRIORITIES.get(record.levelno, 6)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": super().format(record),
+        }
+        fields = getattr(record, "fields", None) or {}
+        line.update({key: value for key, value in fields.items() if value not in (None, "none")})
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _form(form: str, environ: Mapping[str, str], stream: TextIO) -> str:
+    if form != "auto":
+        return form
+    if _is_journal(environ, stream):
+        return "journal"
+    return "text" if stream.isatty() else "json"
+
+
+def _is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
+    """Whether the stream goes to systemd's journal: systemd.exec(5), JOURNAL_STREAM."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _formatter(form: str) -> logging.Formatter:
+    if form == "journal":
+        return _Systemd("%(message)s")
+    return _Json("%(message)s") if form == "json" else _Text("%(message)s")

@@ -1,0 +1,69 @@
+"""One look without a daemon: what is there, and what would be done about it now."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import anyio
+from msgspec.structs import replace
+
+from wasupervisor.config.policy import policy_of
+from wasupervisor.config.schema import Settings
+from wasupervisor.decide.decision import Decision
+from wasupervisor.decide.memory import Memory, load
+from wasupervisor.decide.step import step
+from wasupervisor.host.moments import boot_id, boottime
+from wasupervisor.model.observation import Observation
+from wasupervisor.model.policy import Policy
+from wasupervisor.model.sessions import State
+from wasupervisor.runtime.watch import Readings
+from wasupervisor.runtime.wiring import open_watch
+from wasupervisor.store.errors import StoreError
+from wasupervisor.store.reader import read_state
+from wasupervisor.store.timeline import Timeline
+
+
+class Once(NamedTuple):
+    """What one look gave."""
+
+    decision: Decision
+    readings: Readings
+    remembered: bool
+    """Whether the memory of a daemon was there to decide with."""
+
+
+async def look_once(settings: Settings) -> Once:
+    """Look and decide, with the memory of the daemon where it can be read; nothing is written and nothing done.
+
+    Without a memory there is no 'how long', so that what looks bad is judged at once.
+    """
+    watch = open_watch(settings, boottime)
+    policy = policy_of(settings, watch.gateway.restart_spacing)
+    try:
+        async with anyio.create_task_group() as tasks:
+            readings = await watch.observe(ask_uplink=False, tasks=tasks)
+        sightings = readings.look.sightings or ()
+        if any(one.state is not State.WORKING for one in sightings):
+            readings = readings._replace(uplink=await watch.uplink(0.0))
+    finally:
+        await watch.aclose()
+    memory, timeline = _memory_of(settings)
+    observation = Observation(look=readings.look, process=readings.process, uplink=readings.uplink)
+    if memory is None:
+        decision = step(Memory(), observation, timeline.now(), 0.0, _impatient(policy))
+    else:
+        decision = step(memory, observation, timeline.now(), 0.0, policy)
+    return Once(decision, readings, memory is not None)
+
+
+def _impatient(policy: Policy) -> Policy:
+    return replace(policy, failing_samples=1, failing_after=0.0, startup_grace=0.0, stable_for=0.0)
+
+
+def _memory_of(settings: Settings) -> tuple[Memory | None, Timeline]:
+    try:
+        opened = read_state(settings.state.directory)
+        memory = None if opened.memory is None else load(opened.memory)
+        return memory, Timeline.resume(opened.saved, boot_id(), boottime)
+    except (OSError, StoreError, ValueError):
+        return None, Timeline.resume(None, boot_id(), boottime)

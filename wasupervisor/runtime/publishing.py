@@ -1,0 +1,143 @@
+"""Hands the conclusion of each cycle to those who read it: the probes, the operator's socket, the file, systemd."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import anyio
+from anyio import to_thread
+
+from wasupervisor import __version__
+from wasupervisor.config.schema import Settings
+from wasupervisor.decide.decision import Decision
+from wasupervisor.model.health import Health
+from wasupervisor.model.observation import ProcessReading
+from wasupervisor.report.board import Board, Snapshot
+from wasupervisor.report.document import BEFORE_FIRST_LOOK, Document, Documents, Facts, GatewayPart
+from wasupervisor.report.file import HealthFile
+from wasupervisor.report.names import HashedNames
+from wasupervisor.report.probes import Probes
+from wasupervisor.runtime.state import OpenState
+from wasupervisor.runtime.systemd import Notifier
+from wasupervisor.runtime.watch import Readings
+
+log = logging.getLogger(__name__)
+
+FILE_WITHIN = 2.0
+"""Seconds for which a cycle waits for the health file; a disk that hangs is not waited for."""
+
+
+class Publisher:
+    """Two boards: one for the read-only port and the file, and one with plain names for the operator's socket."""
+
+    def __init__(self, settings: Settings, state: OpenState, notifier: Notifier, clock: Callable[[], float]) -> None:
+        self._state = state
+        self._notifier = notifier
+        self._clock = clock
+        self._started = clock()
+        self._one_write = anyio.CapacityLimiter(1)
+        self._file_trouble = ""
+        self.use(settings)
+        self._plain = Documents()
+        hashed = settings.health.names == "hashed"
+        self._documents = Documents(HashedNames(state.names_key)) if hashed else self._plain
+        self._board = self._new_board(self._documents)
+        self._plain_board = self._new_board(self._plain) if hashed else self._board
+        self.probes = Probes(self._board)
+        self.operator_probes = Probes(self._plain_board)
+
+    def use(self, settings: Settings) -> None:
+        """Report as these settings want it. Whether names are hashed is decided at the start."""
+        self._settings = settings
+        self._file = HealthFile(settings.health.file)
+
+    @property
+    def document(self) -> Document:
+        """The health document as it is now, with plain names."""
+        return self._plain_board.shown()
+
+    async def publish(self, decision: Decision, readings: Readings) -> None:
+        """Show what this cycle found."""
+        health = decision.health
+        facts = self._facts(readings)
+        self._board.publish(self._snapshot(self._documents, health, facts))
+        if self._plain_board is not self._board:
+            self._plain_board.publish(self._snapshot(self._plain, health, facts))
+        self._notifier.status(_status_line(health))
+        await self._write_file()
+
+    async def stopping(self) -> None:
+        """Not ready from now on, in every place that says so."""
+        for board in (self._board, self._plain_board):
+            board.set_stopping()
+        await self._write_file()
+
+    async def stopped(self) -> None:
+        """The last word."""
+        for board in (self._board, self._plain_board):
+            board.set_stopped()
+        await self._write_file()
+
+    async def _write_file(self) -> None:
+        trouble = "it could not be written in time"
+        with anyio.move_on_after(FILE_WITHIN):
+            try:
+                await to_thread.run_sync(
+                    self._file.write, self._board.body(), abandon_on_cancel=True, limiter=self._one_write
+                )
+                trouble = ""
+            except OSError as error:
+                trouble = error.strerror or str(error)
+        if trouble and trouble != self._file_trouble:
+            log.warning("health.file %s: %s", self._settings.health.file, trouble)
+        self._file_trouble = trouble
+
+    def _new_board(self, documents: Documents) -> Board:
+        first = self._snapshot(documents, BEFORE_FIRST_LOOK, self._facts(None))
+        return Board(first, clock=self._clock)
+
+    def _snapshot(self, documents: Documents, health: Health, facts: Facts) -> Snapshot:
+        gateway = self._settings.gateway
+        return Snapshot.of(
+            documents.build(health, facts),
+            taken=self._clock(),
+            expires_after=facts.expires_after,
+            poll_every=gateway.poll_every,
+        )
+
+    def _facts(self, readings: Readings | None) -> Facts:
+        gateway = self._settings.gateway
+        process = ProcessReading() if readings is None else readings.process
+        look = None if readings is None else readings.look
+        notes = list(self._state.notes)
+        if process.detail:
+            notes.append(f"The gateway's process: {process.detail}")
+        if self._file_trouble:
+            notes.append(f"The health file cannot be written: {self._file_trouble}")
+        return Facts(
+            version=__version__,
+            uptime=self._clock() - self._started,
+            now=self._state.timeline.now(),
+            written_at=time.time(),
+            expires_after=3 * (gateway.poll_every + gateway.timeout),
+            gateway=GatewayPart(
+                kind=gateway.kind,
+                reachable=None if look is None else look.reachable,
+                latency_seconds=None if look is None else look.latency_seconds,
+                version=None if look is None else look.version,
+                pid=process.pid,
+            ),
+            process=process,
+            notes=tuple(notes),
+        )
+
+
+def _status_line(health: Health) -> str:
+    """What `systemctl status` shows."""
+    counts = health.connections
+    return (
+        f"{health.status}: {health.why}; {counts.active} of {counts.total} active, {counts.failed} failed, "
+        f"{counts.recovering} recovering, {counts.needs_human} need a person"
+    )

@@ -1,0 +1,114 @@
+"""Everything that looks outside: the gateway, its process, the uplink. One value with all their readings a cycle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import anyio
+from anyio.abc import TaskGroup
+
+from wasupervisor.gateways.base import Gateway
+from wasupervisor.host.process import ProcessWatch
+from wasupervisor.host.uplink import UplinkWatch
+from wasupervisor.model.observation import Look, ProcessReading, Trouble, Uplink
+
+log = logging.getLogger(__name__)
+
+UPLINK_EVERY = 30.0
+"""Seconds between two questions to WhatsApp while something is not well; none are asked otherwise."""
+
+UPLINK_STALE = 60.0
+"""Seconds after which a reading of the uplink says nothing any more."""
+
+
+class Readings(NamedTuple):
+    """What one cycle saw."""
+
+    look: Look
+    process: ProcessReading
+    uplink: Uplink
+
+
+class Watch:
+    """The eyes of the daemon."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        process: ProcessWatch,
+        uplink: UplinkWatch | None,
+        *,
+        timeout: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self.gateway = gateway
+        self._process = process
+        self._uplink = uplink
+        self._timeout = timeout
+        self._clock = clock
+        self._last_uplink: tuple[float, Uplink] | None = None
+        self._asking = False
+        self._process_scope: anyio.CancelScope | None = None
+        self._last_process = ProcessReading(detail="not looked at yet")
+
+    async def observe(self, *, ask_uplink: bool, tasks: TaskGroup) -> Readings:
+        """Look at everything. Takes no longer than `gateway.timeout`; what has not answered by then is unknown.
+
+        Args:
+            ask_uplink: whether something is not well, so that WhatsApp may be asked.
+            tasks: where a question to the uplink runs on, for it must not delay the cycle.
+        """
+        if ask_uplink and not self._asking and self._uplink_age() >= UPLINK_EVERY:
+            self._asking = True
+            tasks.start_soon(self._ask_uplink, name="uplink")
+        look = Look(reachable=False, trouble=Trouble.TIMED_OUT, detail=f"no answer within {self._timeout:g} s")
+        process = ProcessReading(detail="it could not be read in time")
+        with anyio.move_on_after(self._timeout):
+            async with anyio.create_task_group() as both:
+
+                async def read_process() -> None:
+                    nonlocal process
+                    process = await self._process.read()
+
+                both.start_soon(read_process)
+                look = await self.gateway.look()
+        return Readings(look, process, self._uplink_now())
+
+    async def uplink(self, max_age: float) -> Uplink:
+        """The uplink, asked anew when the last reading is older than `max_age` seconds."""
+        if self._uplink is None:
+            return Uplink()
+        reading = await self._uplink.ask(max_age)
+        self._remember(reading)
+        return reading
+
+    async def aclose(self) -> None:
+        """Close the connections to the gateway."""
+        await self.gateway.aclose()
+
+    async def _ask_uplink(self) -> None:
+        try:
+            await self.uplink(UPLINK_EVERY)
+        finally:
+            self._asking = False
+
+    def _remember(self, reading: Uplink) -> None:
+        before = None if self._last_uplink is None else self._last_uplink[1].state
+        if reading.state is not before:
+            told = f" ({reading.detail})" if reading.detail else ""
+            log.info("the uplink to WhatsApp is %s%s", reading.state, told)
+        self._last_uplink = self._clock() - reading.age_seconds, reading
+
+    def _uplink_age(self) -> float:
+        if self._uplink is None:
+            return 0.0
+        return float("inf") if self._last_uplink is None else self._clock() - self._last_uplink[0]
+
+    def _uplink_now(self) -> Uplink:
+        age = self._uplink_age()
+        if self._last_uplink is None or age > UPLINK_STALE:
+            return Uplink()
+        last = self._last_uplink[1]
+        return Uplink(state=last.state, age_seconds=age, detail=last.detail)

@@ -1,0 +1,64 @@
+"""Makes the parts from the settings: each room gets its own section and never the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from wasupervisor.config.schema import Settings
+from wasupervisor.gateways.base import open_gateway
+from wasupervisor.host.found import Find
+from wasupervisor.host.process import ProcessWatch
+from wasupervisor.host.uplink import Check, UplinkWatch
+from wasupervisor.runtime.watch import Watch
+
+
+def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
+    """The eyes, as the settings want them; nothing is asked yet."""
+    gateway, uplink = settings.gateway, settings.uplink
+    return Watch(
+        open_gateway(
+            gateway.kind,
+            gateway.url,
+            None if gateway.api_key is None else gateway.api_key.reveal(),
+            timeout=gateway.timeout,
+            action_timeout=gateway.action_timeout,
+            metrics_auth=None if gateway.metrics_auth is None else gateway.metrics_auth.reveal(),
+            clock=clock,
+        ),
+        ProcessWatch(_find(settings), clock=clock),
+        None
+        if uplink is None
+        else UplinkWatch(uplink.host, uplink.port, cast(Check, uplink.check), uplink.timeout, clock=clock),
+        timeout=gateway.timeout,
+        clock=clock,
+    )
+
+
+def _find(settings: Settings) -> Find:
+    """How the process is found: as configured, else by the port of the gateway's URL."""
+    wanted = settings.process.find
+    if wanted is None:
+        return Find(url=settings.gateway.url)
+    return Find(
+        port=wanted.port,
+        pid_file=wanted.pid_file,
+        systemd_unit=wanted.systemd_unit,
+        command_line=wanted.command_line,
+        docker=wanted.docker,
+        url=settings.gateway.url,
+    )
+
+
+def only_at_start(running: Settings, new: Settings) -> list[str]:
+    """The keys that differ and that a reload cannot change."""
+    keys: dict[str, Callable[[Settings], object]] = {
+        "health.listen": lambda one: one.health.listen,
+        "control.socket": lambda one: one.control.socket,
+        "state.directory": lambda one: one.state.directory,
+        "state.journal": lambda one: one.state.journal,
+        "health.names": lambda one: one.health.names,
+        "gateway.kind": lambda one: one.gateway.kind,
+        "log.format": lambda one: one.log.format,
+    }
+    return [key for key, value in keys.items() if value(running) != value(new)]
