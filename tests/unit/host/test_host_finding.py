@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 import pytest
@@ -29,6 +30,14 @@ def theatre() -> Iterator[Theatre]:
 @pytest.fixture
 def clock() -> SteppedClock:
     return SteppedClock()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """For everybody: what lies above `tmp_path` is the owner's only."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def unused_port() -> int:
@@ -273,13 +282,11 @@ class TestByPidFile:
         assert "cannot be read" in folder.detail
 
     @pytest.mark.root
-    async def test_an_unprivileged_reader_measures_all_the_same(self, theatre: Theatre, tmp_path: Path) -> None:
+    async def test_an_unprivileged_reader_measures_all_the_same(self, theatre: Theatre, open_folder: Path) -> None:
         gateway = theatre.puppet()
         gateway.spawn()
-        file = tmp_path / "waha.pid"
+        file = open_folder / "waha.pid"
         file.write_text(str(gateway.pid))
-        for folder in (tmp_path, *tmp_path.parents[:3]):
-            folder.chmod(folder.stat().st_mode | 0o055)
         watch = ProcessWatch(Find(pid_file=file))
         with unprivileged():
             reading = await watch.read()
