@@ -275,6 +275,14 @@ async def test_a_body_above_64_kb_is_413(request_bytes: bytes) -> None:
         assert (await place.get())[0] == 200
 
 
+async def test_a_client_that_sends_everything_before_it_reads_still_learns_why_it_was_refused() -> None:
+    async with serving() as place, place.client() as client:
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n")
+        for _ in range(40):
+            await client.send(b"a" * 100_000)
+        assert (await client.answer())[0] == 413
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
