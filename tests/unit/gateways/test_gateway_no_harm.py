@@ -1,0 +1,141 @@
+"""No adapter can log a session out, remove it, make one, or ask for a QR: neither its source nor its calls."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_wire import Asked, http, wired
+
+import wasupervisor.gateways
+from wasupervisor.gateways.base import Gateway, open_gateway
+
+FOLDER = Path(wasupervisor.gateways.__file__).parent
+SOURCES = sorted(FOLDER.glob("*.py"))
+
+FORBIDDEN = (
+    "logout", "log-out", "delete", "remove", "create", "/connect/", "/qr", "/stop", "/auth/", "pair", "/environment",
+)  # fmt: skip
+METHODS = {"GET", "POST", "PUT"}
+PATHS = {
+    "/api/sessions?all=true",
+    "/api/sessions/",
+    "/api/server/status",
+    "/api/server/version",
+    "/ping",
+    "/metrics",
+    "/verify-creds",
+    "/instance/fetchInstances",
+    "/instance/connectionState/",
+    "/instance/restart/",
+}
+ALLOWED = re.compile(
+    r"GET (/api/sessions\?all=true|/api/server/(status|version)|/ping|/metrics"
+    r"|/instance/fetchInstances(\?instanceName=[^&]*)?|/instance/connectionState/[^/]+)"
+    r"|POST (/api/sessions/[^/]+/(start|restart)|/instance/restart/[^/]+|/verify-creds)"
+    r"|PUT /instance/restart/[^/]+"
+)
+
+
+def texts(source: Path) -> Iterator[str]:
+    """Every text in a source that is not documentation."""
+    tree = ast.parse(source.read_text())
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in prose:
+            if isinstance(node.value, bytes):
+                yield node.value.decode("latin-1")
+            elif isinstance(node.value, str):
+                yield node.value
+
+
+def test_there_are_sources_to_read() -> None:
+    assert {"waha.py", "evolution.py", "http.py"} <= {source.name for source in SOURCES}
+    assert "GET" in set(texts(FOLDER / "waha.py"))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_no_source_names_a_call_that_destroys(source: Path) -> None:
+    for text in texts(source):
+        # Sentences for people are no calls; what is called has no blank in it.
+        if " " not in text:
+            assert [word for word in FORBIDDEN if word in text.lower()] == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_every_path_and_method_in_the_sources_is_known(source: Path) -> None:
+    for text in texts(source):
+        if re.fullmatch(r"/[A-Za-z].*", text):
+            assert text in PATHS
+        if re.fullmatch(r"GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS", text):
+            assert text in METHODS
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_no_source_calls_a_method_of_the_library_by_its_verb(source: Path) -> None:
+    called = {node.attr for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Attribute)}
+    assert called & {"delete", "patch", "put", "post", "options"} == set()
+
+
+def test_the_loop_sees_two_verbs_only() -> None:
+    public = {name for name in vars(Gateway) if not name.startswith("_")}
+    assert public == {"look", "look_closely", "start_session", "restart_session", "aclose"}
+
+
+async def exercise(kind: str, answers: dict[str, bytes], fallback: bytes) -> list[Asked]:
+    """Use every verb of an adapter, for sessions in every state, and give what it called."""
+
+    async def script(asked: Asked, _: Any) -> bytes | None:
+        return next((answer for start, answer in answers.items() if asked.path.startswith(start)), fallback)
+
+    now = 0.0
+    async with wired(script) as wire:
+        gateway = open_gateway(
+            kind, wire.url, "key", timeout=5.0, action_timeout=5.0, metrics_auth="a:b", clock=lambda: now
+        )
+        for _ in range(3):
+            await gateway.look()
+            now += 700.0
+        for session in ("alpha", "beta", "../create", "delete", "a/../../b", "..", "x?y=1&z", "connect"):
+            await gateway.look_closely(session)
+            await gateway.start_session(session)
+            await gateway.restart_session(session)
+        await gateway.aclose()
+        return wire.asked
+
+
+STATES = ["WORKING", "STARTING", "SCAN_QR_CODE", "PASSKEY_REQUIRED", "FAILED", "STOPPED", "NEW", None]
+WAHA_LIST = http(200, [{"name": f"s{at}", "status": state, "me": None} for at, state in enumerate(STATES)])
+WORDS = ["open", "connecting", "close", "new", None]
+ROWS = http(200, [{"name": f"{a}-{b}", "connectionStatus": b} for a in WORDS for b in WORDS])
+PAGE = "evolution_instances_total 5\n" + "".join(
+    f'evolution_instance_state{{instance="{a}-open",integration="",state="{a}"}} 1\n' for a in WORDS
+)
+NO_ROUTE = http(404, {"response": {"message": ["Cannot POST /instance/restart/alpha"]}})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fallback", [http(200), http(404), http(422), http(500), None, NO_ROUTE], ids=range(6))
+@pytest.mark.parametrize(
+    ("kind", "answers"),
+    [
+        ("waha", {}),
+        ("waha", {"/api/sessions?": WAHA_LIST}),
+        ("evolution", {}),
+        ("evolution", {"/instance/fetchInstances": ROWS}),
+        ("evolution", {"/instance/fetchInstances": ROWS, "/metrics": http(200, PAGE.encode())}),
+        ("evolution", {"/instance/fetchInstances": http(500), "/metrics": http(200, PAGE.encode())}),
+    ],
+)
+async def test_no_use_of_an_adapter_makes_another_call(
+    kind: str, answers: dict[str, bytes], fallback: bytes | None
+) -> None:
+    asked = await exercise(kind, answers, fallback)  # type: ignore[arg-type]
+    assert len(asked) > 5
+    for one in asked:
+        assert ALLOWED.fullmatch(str(one)), str(one)
+        assert one.headers.get("content-length", "0") == "0"
