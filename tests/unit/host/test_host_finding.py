@@ -293,20 +293,6 @@ class TestByPidFile:
         assert (reading.exists, reading.pid, reading.processes) == (True, gateway.pid, 2)
         assert reading.rss_bytes
 
-    @pytest.mark.root
-    async def test_a_number_given_to_another_process_is_not_the_gateway(self, theatre: Theatre, tmp_path: Path) -> None:
-        gateway = theatre.puppet()
-        file = tmp_path / "waha.pid"
-        file.write_text(str(gateway.pid))
-        watch = ProcessWatch(Find(pid_file=file))
-        await watch.read()
-        gateway.kill()
-        give_away(gateway.pid, theatre)
-        os.utime(file, (time.time() - 3600, time.time() - 3600))
-        reading = await watch.read()
-        assert reading.pid is None
-        assert reading.exists is not True
-
 
 class TestByCommandLine:
     async def test_the_only_match_is_found(self, theatre: Theatre) -> None:
@@ -346,6 +332,16 @@ class TestByCommandLine:
         third = await watch.read()
         assert (first.exists, second.exists, third.exists) == (None, True, False)
         assert "no process has 'dist/comes-and-goes'" in first.detail
+
+    @pytest.mark.root
+    async def test_another_process_with_the_number_of_the_gateway_is_not_the_gateway(self, theatre: Theatre) -> None:
+        gateway = theatre.puppet("dist/recycled")
+        watch = ProcessWatch(Find(command_line="dist/recycled"))
+        assert (await watch.read()).pid == gateway.pid
+        gateway.kill()
+        give_away(gateway.pid, theatre)
+        reading = await watch.read()
+        assert (reading.exists, reading.pid) == (False, None)
 
     async def test_we_who_carry_the_pattern_in_our_own_arguments_are_no_match(self) -> None:
         look = (

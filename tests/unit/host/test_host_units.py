@@ -261,6 +261,16 @@ class TestKeeper:
         assert await self.read(gateway, tmp_path, answering(MainPID=cron, Restart="always")) is None
 
     @pytest.mark.root
+    async def test_systemd_does_not_keep_what_is_not_its_units_main_process(
+        self, theatre: Theatre, unit_group: Path, tmp_path: Path, answering: Systemctl
+    ) -> None:
+        systemd = theatre.puppet()
+        systemd.do("call_yourself", name="systemd")
+        main, orphan = systemd.spawn(), systemd.spawn()
+        (unit_group / "cgroup.procs").write_text(str(orphan))
+        assert await self.read(orphan, tmp_path, answering(MainPID=main, Restart="always")) is None
+
+    @pytest.mark.root
     async def test_a_systemd_that_did_not_answer_is_asked_again_later(
         self, theatre: Theatre, unit_group: Path, tmp_path: Path, answering: Systemctl, clock: SteppedClock
     ) -> None:
