@@ -207,13 +207,13 @@ class Database:
             self._connection = connect_to_read(self.path)
             opened = read_all(self._connection, self.path, len(self._steps))
         except (Damaged, UnicodeError) as damage:
-            return Opened(why=str(damage), trouble=trouble)
+            return Opened(why=str(damage), trouble=f"{trouble}; and it is damaged ({damage})")
         except OSError as error:
             raise StoreError(f"{self.path} cannot be read: {error.strerror}") from None
         except sqlite3.Error as error:
             if is_passing(error):
                 raise StoreError(f"{self.path} cannot be read: {describe(error)}") from None
-            return Opened(why=describe(error), trouble=trouble)
+            return Opened(why=describe(error), trouble=f"{trouble}; and it is damaged ({describe(error)})")
         return replace(self._usable(opened), trouble=trouble)
 
     def _usable(self, opened: Opened) -> Opened:
