@@ -62,29 +62,28 @@ class Reading:
 
     def _section(self, cls: type[Section], node: yaml.Node | None, path: str, at: yaml.Node | None) -> Any:
         """A section from a mapping; from None one of defaults. `at` is where a missing key is told."""
-        given = {} if node is None else self._entries(cls, node, path)
+        fields = fields_of(cls)
+        given = {} if node is None else self._entries([field.key for field in fields], node, path)
         values: dict[str, Any] = {}
         bad: set[str] = set()
-        for field in fields_of(cls):
+        for field in fields:
             value = self._field(field, given.get(field.key), _join(path, field.key), at)
             if value is _BAD:
                 bad.add(field.key)
                 value = None if field.required else field.default
             values[field.name] = value
         made = cls(**values)
-        if not any(field.required and field.key in bad for field in fields_of(cls)):
+        if not any(field.required and field.key in bad for field in fields):
             for complaint in made.complaints():
                 # About a value that is wrong by itself nothing more is said.
-                about = {name.split(".")[0] for name in complaint.fields} or {field.key for field in fields_of(cls)}
+                about = {name.split(".")[0] for name in complaint.fields} or {field.key for field in fields}
                 if bad.isdisjoint(about):
                     where = _join(path, complaint.fields[0]) if complaint.fields else path
                     self._fail(self.marks.get(where, at), where, complaint.text)
-                    bad.add("")
         return _BAD if bad else made
 
-    def _entries(self, cls: type[Section], node: yaml.Node, path: str) -> dict[str, yaml.Node]:
+    def _entries(self, known: list[str], node: yaml.Node, path: str) -> dict[str, yaml.Node]:
         """The values of a mapping by key, without those that have no place here."""
-        known = [field.key for field in fields_of(cls)]
         given: dict[str, yaml.Node] = {}
         first: dict[str, yaml.Node] = {}
         for key, value in node.value:

@@ -34,7 +34,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def _run(*arguments: object, env: dict[str, str] | None = None) -> Result:
+def _run(*arguments: object, env: dict[str, str | None] | None = None) -> Result:
     return CliRunner().invoke(root, [str(argument) for argument in arguments], env=env, catch_exceptions=False)
 
 

@@ -109,6 +109,7 @@ def test_the_traps_of_yaml_are_told_and_not_fallen_into(problems_of: Problems, t
     ("text", "message"),
     [
         ("recovery: {budget: {concurrent: 0}}", "concurrent: cannot be 0: write 1 to 100"),
+        ("log: {level: INFO}", "log.level: cannot be 'INFO': choose debug or info"),
         ("recovery: {incident: {share: 0.5}}", "share: cannot be '0.5': write whole per cent"),
         ("process: {memory: {warn: 900}}", "warn: cannot be '900': write the unit too, for instance 900MB"),
         ("process: {memory: {warn: 1kB}}", "warn: cannot be '1kB': write from 1MB"),

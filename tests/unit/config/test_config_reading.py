@@ -138,6 +138,11 @@ def test_a_gateway_on_this_host_is_found_by_the_port_of_its_url(load_text: Load,
     assert settings.find == (None if port is None else Find(port=port))
 
 
+def test_two_listeners_may_both_take_any_free_port(load_section: Load) -> None:
+    health = load_section("health: {listen: 127.0.0.1:0, haproxy_agent: 127.0.0.1:0}").settings.health
+    assert health.haproxy_agent == health.listen == Address("127.0.0.1", 0)
+
+
 def test_a_configured_way_to_find_the_process_wins(load_section: Load) -> None:
     assert load_section("process: {find: {systemd_unit: waha.service}}").settings.find == Find(
         systemd_unit="waha.service"
