@@ -15,6 +15,7 @@ from wasupervisor.model.journal import Recorded
 from wasupervisor.model.remedies import Order, OrderKind, Reply, Verdict
 from wasupervisor.report.connection import Request, Response
 from wasupervisor.runtime.inbox import Inbox, NoAnswerError
+from wasupervisor.store.errors import StoreError
 
 STATUS_OF: dict[Verdict, int] = {
     Verdict.ACCEPTED: 202,
@@ -127,7 +128,10 @@ class Control:
         except ValueError:
             return Response.json(400, {"error": "since and limit are numbers"})
         kinds = tuple(request.query.get("kind", ()))
-        found = await self._daemon.history(query.get("session"), since, kinds, limit)
+        try:
+            found = await self._daemon.history(query.get("session"), since, kinds, limit)
+        except StoreError as error:
+            return Response.json(503, {"error": str(error)})
         return Response.json(200, {"entries": [{"id": one.id, "at": one.at, **_entry(one)} for one in found]})
 
 

@@ -25,9 +25,6 @@ from wasupervisor.runtime.watch import Readings, Watch
 
 log = logging.getLogger(__name__)
 
-UNWRITTEN_LIMIT = 1000
-"""Journal entries that wait for a state that can be written; of more, the oldest are dropped."""
-
 UNWRITABLE = "the state cannot be written, and nothing is done that would not be on the books"
 
 
@@ -69,7 +66,7 @@ class Cycle:
         self._first = True
         self._ask_uplink = False
         self._writable = True
-        self._unwritten: tuple[Entry, ...] = ()
+        self._noted: tuple[Entry, ...] = ()
 
     async def turn(self) -> Decision:
         """Look, decide, write it down, act, report."""
@@ -89,13 +86,13 @@ class Cycle:
         self.memory, heard = hear(self.memory, self._performer.take(), self._now(), self.policy)
         for entry in heard:
             log_entry(log, entry)
-        await self._recorder.record(self.memory, (*self._unwritten, *heard))
+        await self._recorder.record(self.memory, (*self._noted, *heard))
 
     def note(self, *entries: Entry) -> None:
         """Put entries of the daemon itself into the journal, with the next turn."""
         for entry in entries:
             log_entry(log, entry)
-        self._unwritten = (*self._unwritten, *entries)
+        self._noted = (*self._noted, *entries)
 
     def _decide(self, readings: Readings) -> Decision:
         observation = Observation(
@@ -117,9 +114,8 @@ class Cycle:
     async def _record(self, decision: Decision) -> bool:
         """Make the decision durable, before anything of it is performed."""
         self.memory = decision.memory
-        entries = (*self._unwritten, *decision.journal)
+        entries, self._noted = (*self._noted, *decision.journal), ()
         self._writable = await self._recorder.record(decision.memory, entries)
-        self._unwritten = () if self._writable else entries[-UNWRITTEN_LIMIT:]
         return self._writable
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -35,6 +36,7 @@ from wasupervisor.runtime.state import OpenState, open_state
 from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.watch import Watch
 from wasupervisor.runtime.wiring import only_at_start, open_watch
+from wasupervisor.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +164,8 @@ class Daemon:
         self, session: str | None, since: float | None, kinds: tuple[str, ...], limit: int
     ) -> list[Recorded]:
         """Entries of the journal, the newest last."""
-        return await self._state.store.history(session=session, since=since, kinds=kinds, limit=limit)
+        wanted = [kind for kind in EntryKind if kind in kinds] if kinds else None
+        return await self._state.store.history(session=session, since=since, kinds=wanted, limit=limit)
 
     def _wire(self, tasks: TaskGroup) -> None:
         settings, state = self.settings, self._state
@@ -236,8 +239,10 @@ class Daemon:
 
     async def _prune(self) -> None:
         while True:
-            await self._state.store.prune()
-            await anyio.sleep(PRUNE_EVERY)
+            more = False
+            with contextlib.suppress(StoreError):
+                more = await self._state.store.prune()
+            await anyio.sleep(1.0 if more else PRUNE_EVERY)
 
     async def _heed_signals(self, signals: AsyncIterator[signal.Signals], everything: anyio.CancelScope) -> None:
         async for number in signals:

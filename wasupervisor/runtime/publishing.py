@@ -111,7 +111,7 @@ class Publisher:
         gateway = self._settings.gateway
         process = ProcessReading() if readings is None else readings.process
         look = None if readings is None else readings.look
-        notes = list(self._state.notes)
+        notes = list(self._state.store.notes)
         if process.detail:
             notes.append(f"The gateway's process: {process.detail}")
         if self._file_trouble:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from wasupervisor.decide.memory import Memory, dump
 from wasupervisor.model.journal import Entry
 from wasupervisor.store.errors import StateUnwritable
-from wasupervisor.store.store import Store
-
-log = logging.getLogger(__name__)
+from wasupervisor.store.keeper import Store
 
 SAVE_EVERY = 60.0
 """Seconds after which the memory is written though nothing changed: a reboot loses no more of the timeline."""
@@ -27,18 +24,14 @@ class StoreRecorder:
         self._writable = True
 
     async def record(self, memory: Memory, entries: tuple[Entry, ...]) -> bool:
-        """Write memory and entries in one transaction. False, and once a warning, when it cannot be done."""
+        """Write memory and entries in one transaction. False when it cannot be done: the store keeps the entries."""
         due = self._now() - self._at >= SAVE_EVERY or not self._writable
         if not entries and not due and memory == self._written:
             return True
         try:
             await self._store.save(dump(memory), entries)
-        except StateUnwritable as error:
-            if self._writable:
-                log.error("the state cannot be written: %s. Nothing is repaired until it can", error)
+        except StateUnwritable:
             self._writable = False
             return False
-        if not self._writable:
-            log.warning("the state can be written again")
         self._writable, self._written, self._at = True, memory, self._now()
         return True

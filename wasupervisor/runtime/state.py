@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from wasupervisor import __version__
 from wasupervisor.config.schema import Settings
 from wasupervisor.decide.memory import Memory, load
 from wasupervisor.host.moments import boot_id
 from wasupervisor.model.journal import Entry, EntryKind
-from wasupervisor.store.store import Store
+from wasupervisor.store.keeper import Store
 from wasupervisor.store.timeline import Timeline
 
 NAMES_KEY = "names.key"
@@ -33,8 +35,6 @@ class OpenState:
     """What makes hashed session names unguessable; the same for as long as the state lives."""
     entries: tuple[Entry, ...] = ()
     """For the journal."""
-    notes: tuple[str, ...] = ()
-    """For the health document."""
 
 
 async def open_state(settings: Settings, clock: Callable[[], float]) -> OpenState:
@@ -45,25 +45,25 @@ async def open_state(settings: Settings, clock: Callable[[], float]) -> OpenStat
     """
     limits = settings.state.journal
     store = await Store.open(
-        settings.state.directory, keep=limits.keep, max_bytes=limits.max, boot_id=boot_id(), boottime=clock
+        settings.state.directory,
+        keep=limits.keep,
+        max_bytes=limits.max,
+        wall_clock=time.time,
+        boottime=clock,
+        boot_id=boot_id(),
+        decodes=load,
     )
-    entries = [Entry(kind=EntryKind.SUPERVISOR, text="started")]
-    notes: list[str] = []
     opened = store.opened
-    if opened.moved_aside is not None:
-        told = f"the state was damaged ({opened.why}); it was moved to {opened.moved_aside.name} and begun anew"
-        entries.append(Entry(kind=EntryKind.SUPERVISOR, text=told, warn=True))
-        notes.append(f"At the start {told}: what was remembered of sessions, breakers and budgets may be lost.")
-    memory, written = Memory(), None
-    if opened.memory is not None:
-        try:
-            memory = written = load(opened.memory)
-        except ValueError as error:
-            told = f"the memory in the state could not be read and is begun anew: {error}"
-            entries.append(Entry(kind=EntryKind.SUPERVISOR, text=told, warn=True))
-            notes.append(f"At the start {told}")
-    key = names_key(settings.state.directory)
-    return OpenState(store, store.timeline, memory, written, key, tuple(entries), tuple(notes))
+    memory = Memory() if opened.memory is None else load(opened.memory)
+    started = Entry(kind=EntryKind.SUPERVISOR, text=f"started, version {__version__}")
+    return OpenState(
+        store=store,
+        timeline=store.timeline,
+        memory=memory,
+        written=None if opened.memory is None else memory,
+        names_key=names_key(settings.state.directory),
+        entries=(started,),
+    )
 
 
 def names_key(directory: Path) -> bytes:

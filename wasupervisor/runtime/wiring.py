@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from wasupervisor.config.schema import Settings
+from wasupervisor.config.schema import Settings, Uplink
 from wasupervisor.gateways.base import open_gateway
 from wasupervisor.host.found import Find
 from wasupervisor.host.process import ProcessWatch
@@ -33,6 +33,10 @@ def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
         timeout=gateway.timeout,
         clock=clock,
     )
+
+
+def _open_uplink(uplink: Uplink, clock: Callable[[], float]) -> UplinkWatch:
+    return UplinkWatch(uplink.host, uplink.port, cast("Check", uplink.check), uplink.timeout, clock=clock)
 
 
 def _find(settings: Settings) -> Find:
