@@ -50,7 +50,7 @@ def cpu_seconds(before: Seen, now: Seen, since: float) -> float:
 class Meter:
     """Measures one process and its descendants, again and again.
 
-    50 processes cost about 2 ms (stack: /proc/*/stat), so this is done on the event loop.
+    Done on the event loop: 10 processes cost 0.2 ms, 50 cost 0.7 ms.
     """
 
     def __init__(self, root: Stat, *, clock: Clock, groups: Cgroups, memory_restart: int | None) -> None:

@@ -62,7 +62,7 @@ class ProcessWatch:
         self._told: tuple[bool | None, str | None, str] | None = None
 
     async def read(self) -> ProcessReading:
-        """Look now. Costs one or two milliseconds while the process lives, and a search in a thread when it does not.
+        """Look now. Costs less than a millisecond while the process lives, and a search in a thread when it does not.
 
         Never raises: what could not be read is None, with the reason in `detail`.
         """
