@@ -157,7 +157,7 @@ class Documents:
             expires_at=rfc3339(facts.written_at + facts.expires_after, "milliseconds"),
             ready=health.ready,
             paused=_paused(health, facts, names),
-            gateway=facts.gateway,
+            gateway=_gateway(facts.gateway),
             redis=None,
             breakers=health.breakers,
             incident=_incident(health, facts, names),
@@ -184,6 +184,11 @@ def _wall(moment: float, facts: Facts) -> str:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 1)
+
+
+def _gateway(gateway: GatewayPart) -> GatewayPart:
+    latency = gateway.latency_seconds
+    return gateway if latency is None else msgspec.structs.replace(gateway, latency_seconds=round(latency, 4))
 
 
 def _resources(process: ProcessReading) -> ResourcesPart:

@@ -61,7 +61,7 @@ FACTS = Facts(
     now=1000.0,
     written_at=1_700_000_000.0,
     expires_after=45.0,
-    gateway=GatewayPart(kind="waha", reachable=True, latency_seconds=0.03, version="2024.10.8", pid=4711),
+    gateway=GatewayPart(kind="waha", reachable=True, latency_seconds=0.0300001, version="2024.10.8", pid=4711),
     process=ProcessReading(
         exists=True, pid=4711, cpu_percent=45.04, rss_bytes=650117120, memory_percent=62.0, limit_bytes=1048576000
     ),
