@@ -3,8 +3,9 @@
     python -m wasupervisor.simulator --kind waha --sessions 5 --port 0 --api-key secret
 
 When ready it prints one JSON line: {"kind", "pid", "url", "port", "control_url", "control_port", "uplink_port"}.
-It ends with exit code 0 on SIGTERM, SIGINT or `POST /_simulator/exit`. What can go wrong: `faults`. How to ask for it:
-`control`.
+It ends with exit code 0 on SIGTERM, SIGINT or `POST /_simulator/exit`. With `--mortal` a signal is one to the gateway,
+and the simulator dies with it: WAHA 3 s later with 0, at a crash with 7, Evolution at once with 143, killed with 137.
+What can go wrong: `faults`. How to ask for it: `control`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import json
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Callable
 
 import anyio
 
 from wasupervisor.simulator.control import Control
 from wasupervisor.simulator.kinds import make_world
-from wasupervisor.simulator.server import SimulatedGateway, serve
+from wasupervisor.simulator.server import SimulatedGateway
 
 
 def arguments() -> argparse.Namespace:
@@ -36,11 +38,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--core", action="store_true", help="WAHA: the old core with one session named default")
     parser.add_argument("--mode", choices=("A", "B"), default="A", help="Evolution: credentials in Redis or PostgreSQL")
     parser.add_argument("--no-metrics", action="store_true", help="Evolution: PROMETHEUS_METRICS=false")
+    parser.add_argument(
+        "--mortal",
+        action="store_true",
+        help="when the gateway's process ends, end as it did: after its SIGTERM, by its crash, with its exit code",
+    )
     return parser.parse_args()
 
 
-async def main(options: argparse.Namespace) -> None:
-    """Serve until told to end."""
+async def main(options: argparse.Namespace) -> int:
+    """Serve until told to end; gives the exit code. Raises OSError when a port is taken."""
     sessions = int(options.sessions) if options.sessions.isdigit() else options.sessions.split(",")
     world = make_world(
         options.kind,
@@ -50,20 +57,26 @@ async def main(options: argparse.Namespace) -> None:
         core=options.core,
         mode=options.mode,
     )
-    gateway_options = {"api_key": options.api_key, "port": options.port, "uplink_port": options.uplink_port}
+    gateway = SimulatedGateway(
+        world,
+        api_key=options.api_key,
+        metrics=not options.no_metrics,
+        port=options.port,
+        uplink_port=options.uplink_port,
+    )
+    control = Control(gateway, options.control_port)
+    if options.mortal:
+        world.on_change(lambda: control.exit.set() if world.deaths else None)
     # The receiver first: who has read the line may send a signal at once.
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with (
-            serve(world, metrics=not options.no_metrics, **gateway_options) as gateway,
-            anyio.create_task_group() as tasks,
-        ):
-            control = Control(gateway, options.control_port)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(gateway.run)
             await tasks.start(control.run)
             _say_ready(gateway, control)
-            tasks.start_soon(_wait_for_exit, control, tasks.cancel_scope)
-            async for _ in signals:
-                break
+            tasks.start_soon(_obey, signals, world.terminate if options.mortal else control.exit.set)
+            await control.exit.wait()
             tasks.cancel_scope.cancel()
+    return world.deaths[0].exit_code if options.mortal and world.deaths else 0
 
 
 def _say_ready(gateway: SimulatedGateway, control: Control) -> None:
@@ -80,10 +93,14 @@ def _say_ready(gateway: SimulatedGateway, control: Control) -> None:
     sys.stdout.flush()
 
 
-async def _wait_for_exit(control: Control, scope: anyio.CancelScope) -> None:
-    await control.exit.wait()
-    scope.cancel()
+async def _obey(signals: AsyncIterator[signal.Signals], end: Callable[[], None]) -> None:
+    async for _ in signals:
+        end()
 
 
 if __name__ == "__main__":
-    anyio.run(main, arguments())
+    try:
+        sys.exit(anyio.run(main, arguments()))
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"the simulator cannot start: {error}\n")
+        sys.exit(2)

@@ -19,6 +19,7 @@ import anyio.abc
 
 from wasupervisor.simulator import faults
 from wasupervisor.simulator.httpd import Door, Reply, Request, converse, json_reply
+from wasupervisor.simulator.script import parse_script, play
 from wasupervisor.simulator.server import SimulatedGateway
 
 
@@ -33,7 +34,8 @@ class Control:
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Listen until cancelled."""
         try:
-            await self.door.serve(self._connection, task_status=task_status)
+            async with anyio.create_task_group() as self._tasks:
+                await self.door.serve(self._connection, task_status=task_status)
         finally:
             self.door.close()
 
@@ -52,6 +54,9 @@ class Control:
                 document = json.loads(request.body)
                 for fault in [faults.parse(part) for part in (document if isinstance(document, list) else [document])]:
                     self.gateway.apply(fault)
+            case "POST", "/_simulator/script":
+                script = parse_script(request.body)
+                self._tasks.start_soon(play, script, self.gateway)
             case "GET", "/_simulator/calls":
                 pattern = request.query.get("match", "*")
                 calls = [c for c in self.gateway.calls if fnmatchcase(f"{c.method} {c.path}", pattern)]

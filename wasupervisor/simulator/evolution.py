@@ -226,7 +226,7 @@ class EvolutionHttp:
             "createdAt": created,
             "updatedAt": updated,
             **dict.fromkeys(("Chatwoot", "Proxy", "Rabbitmq", "Nats", "Sqs", "Websocket")),
-            "Setting": {**setting, "instanceId": session.instance_id},
+            "Setting": {**setting, "instanceId": session.instance_id} if session.has_setting else None,
             "_count": {"Message": 0, "Contact": 0, "Chat": 0},
         }
 

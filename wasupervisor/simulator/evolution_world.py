@@ -14,37 +14,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from wasupervisor.simulator.timings import EvolutionTimings
 from wasupervisor.simulator.virtual import Pending
-from wasupervisor.simulator.world import Session, Timings, UplinkState, World
+from wasupervisor.simulator.world import Session, UplinkState, World
 
 FIRST_NUMBER = 5511900000001
-
-
-@dataclass(frozen=True)
-class EvolutionTimings(Timings):
-    """Evolution API 2.3.6 on loopback."""
-
-    load: float = 0.2
-    """After the port is open, before the instances are in memory."""
-    login: float = 0.2
-    reconnect: float = 1.0
-    """The gap after a drop before the next login."""
-    refused: float = 0.05
-    retry: float = 0.4
-    """Between two attempts when WhatsApp cannot be reached; there is no back-off."""
-    handshake_timeout: float = 30.0
-    notice_silence: float = 43.0
-    keep_alive: float = 35.0
-    connect_wait: float = 2.0
-    """`GET connect` of a closed instance."""
-    create_wait: float = 5.0
-    """`POST create` with a QR."""
-    first_qr: float = 60.0
-    next_qr: float = 20.0
-    fight: float = 0.2
-    """Between two logins of two clients that kick each other."""
-    query: float = 60.0
-    """A query to WhatsApp that nobody answers."""
 
 
 class Socket(StrEnum):
@@ -68,6 +42,8 @@ class EvolutionSession(Session):
     socket: Socket = Socket.NONE
     known: bool = True
     """It was paired at some time, so the row has an owner."""
+    has_setting: bool = True
+    """False: a row that was written by hand."""
     creds_readable: bool = True
     qr_count: int = 0
     second_client: bool = False

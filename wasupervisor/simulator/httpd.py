@@ -90,9 +90,9 @@ class Door:
         self._placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._placeholder.bind((self.host, self.port))
-        except OSError:
+        except OSError as error:
             self._placeholder.close()
-            raise
+            raise OSError(error.errno, f"cannot use port {self.port} of {self.host}: {error.strerror}") from None
         self.port = self._placeholder.getsockname()[1]
 
     async def serve(

@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Literal
 
-from wasupervisor.simulator.evolution_world import EvolutionTimings, EvolutionWorld
+from wasupervisor.simulator.evolution_world import EvolutionWorld
 from wasupervisor.simulator.happen import AnyWorld
-from wasupervisor.simulator.waha_world import WahaTimings, WahaWorld
+from wasupervisor.simulator.timings import EvolutionTimings, WahaTimings
+from wasupervisor.simulator.waha_world import WahaWorld
 
 Kind = Literal["waha", "evolution"]
 

@@ -194,6 +194,8 @@ class SimulatedGateway:
         active.over.set()
 
     async def _truth(self, request: Request) -> Reply | None:
+        if not self.world.alive:
+            return None  # it came in with the process's last breath
         # A frozen process takes the request into the kernel's backlog and works on it when it wakes.
         pending: Pending[Reply] = self.world.thawed().bind(lambda _: self._http.answer(request))
         ended = anyio.Event()
@@ -210,19 +212,26 @@ class _Listening:
         self._handler = handler
         self._reason: object = None
         self._scope = anyio.CancelScope()
+        self._closed = anyio.Event()
+        self._closed.set()
 
     async def follow(self, tasks: anyio.abc.TaskGroup, reason: object) -> None:
         """Open, close, or close and open again; None is closed."""
         if reason == self._reason:
             return
         self._scope.cancel()
-        self._scope, self._reason = anyio.CancelScope(), reason
+        await self._closed.wait()
+        self._reason = reason
         if reason is not None:
-            await tasks.start(self._listen, self._scope)
+            self._scope, self._closed = anyio.CancelScope(), anyio.Event()
+            await tasks.start(self._listen)
 
-    async def _listen(self, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        with scope:
-            await self._door.serve(self._handler, task_status=task_status)
+    async def _listen(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        try:
+            with self._scope:
+                await self._door.serve(self._handler, task_status=task_status)
+        finally:
+            self._closed.set()
 
 
 @dataclass(eq=False)

@@ -12,41 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from wasupervisor.simulator.timings import WahaTimings
 from wasupervisor.simulator.virtual import Pending
-from wasupervisor.simulator.world import Session, Timings, UplinkState, World
+from wasupervisor.simulator.world import Session, UplinkState, World
 
 FIRST_NUMBER = 12025550100
-
-
-@dataclass(frozen=True)
-class WahaTimings(Timings):
-    """WAHA 2024.10.8 on loopback."""
-
-    login: float = 0.1
-    stop: float = 3.0
-    """Each stop of a running session, and so each restart."""
-    end_wait: float = 10.0
-    """How long a stop waits for a socket to leave CONNECTING; then the process crashes."""
-    connect_timeout: float = 20.0
-    retry: float = 2.0
-    notice_reset: float = 2.1
-    """WORKING is shown for so long after the socket was reset."""
-    notice_silence: float = 58.7
-    """WORKING is shown for so long after the peer fell silent."""
-    keep_alive: float = 35.0
-    """A process that was frozen for longer finds its sockets dead."""
-    scan: float = 2.0
-    """SCAN_QR_CODE is shown for so long after the scan."""
-    qr: float = 160.0
-    """All QR codes of one socket; then a new socket, for ever."""
-    status_wait: float = 5.0
-    """Before a 422 because of the session's status."""
-    query: float = 120.0
-    """A query to WhatsApp that nobody answers."""
-    sigterm: float = 3.05
-    http_after_sigterm: float = 3.0
-    server_stop: float = 11.05
-    server_stop_forced: float = 1.0
 
 
 class Socket(StrEnum):

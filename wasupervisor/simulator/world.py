@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
+from wasupervisor.simulator.timings import Timings
 from wasupervisor.simulator.virtual import Pending, Timeline
 
 
@@ -47,21 +48,6 @@ class Death:
 
     at: float
     exit_code: int
-
-
-@dataclass(frozen=True)
-class Timings:
-    """How long the gateway takes for things, in seconds."""
-
-    boot: float = 1.7
-    """From exec to the open port; refused before."""
-
-    def faster(self, factor: float) -> Self:
-        """The same gateway with everything `factor` times as fast."""
-        if factor <= 0:
-            raise ValueError(f"the speed must be above 0, not {factor}")
-        scaled = {f.name: getattr(self, f.name) / factor for f in dataclasses.fields(self) if f.type == "float"}
-        return dataclasses.replace(self, **scaled)
 
 
 @dataclass
