@@ -8,19 +8,12 @@ from pathlib import Path
 
 import click
 
+from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.config.jsonschema import json_schema
 from wasupervisor.config.loading import DEFAULT_FILE, Loaded, read, resolve_secrets
 from wasupervisor.config.policy import notes_of
 from wasupervisor.config.problems import ConfigError, Problem
 from wasupervisor.config.rendering import plain, sample, show
-
-_file_option = click.option(
-    "-c",
-    "--config",
-    "file",
-    type=click.Path(path_type=Path),
-    help=f"The configuration; {DEFAULT_FILE} when left out.",
-)
 
 
 @click.group("config")
@@ -29,11 +22,11 @@ def config_group() -> None:
 
 
 @config_group.command("validate")
-@_file_option
+@config_option
 @click.pass_context
-def validate_command(context: click.Context, file: Path | None) -> None:
+def validate_command(context: click.Context, config: Path | None) -> None:
     """Tell everything that is wrong with the file; nothing is started or asked."""
-    loaded = _read(context, file)
+    loaded = _read(context, config)
     for problem in _missing(loaded):
         click.echo(f"warning: {problem}", err=True)
     for note in notes_of(loaded.settings):
@@ -42,12 +35,12 @@ def validate_command(context: click.Context, file: Path | None) -> None:
 
 
 @config_group.command("show")
-@_file_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@config_option
+@json_option
 @click.pass_context
-def show_command(context: click.Context, file: Path | None, as_json: bool) -> None:
+def show_command(context: click.Context, config: Path | None, as_json: bool) -> None:
     """Print the settings in force, defaults included and secrets masked."""
-    loaded = _read(context, file)
+    loaded = _read(context, config)
     for problem in loaded.missing_secrets:
         click.echo(f"warning: {problem}", err=True)
     click.echo(json.dumps(plain(loaded.settings), indent=2) if as_json else show(loaded.settings).rstrip())
@@ -65,9 +58,9 @@ def schema_command() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
-def _read(context: click.Context, file: Path | None) -> Loaded:
+def _read(context: click.Context, config: Path | None) -> Loaded:
     """The file named here, or before the sub-command, or the default; with exit status 2 when it is not valid."""
-    chosen = file or (context.obj or {}).get("config") or DEFAULT_FILE
+    chosen = config or (context.obj or {}).get("config") or DEFAULT_FILE
     try:
         return read(chosen, os.environ)
     except ConfigError as error:

@@ -23,7 +23,6 @@ _NOT_YET = (
     "redis",
     "vault",
     "queue",
-    "health.names",
     "health.haproxy_agent",
     "control.token_file",
     "state.record",

@@ -338,14 +338,3 @@ class Settings(Section, frozen=True, kw_only=True):
             )
         if self.health.file == self.control.socket:
             yield Complaint(("health.file", "control.socket"), "cannot be the path of control.socket too")
-
-    @property
-    def find(self) -> Find | None:
-        """How the gateway's process is found: as configured, else by the port of its URL when that is on this host.
-
-        None: it runs elsewhere, or nobody can tell.
-        """
-        if self.process.find is not None:
-            return self.process.find
-        place = url_host_port(self.gateway.url)
-        return Find(port=place[1]) if place and is_local(place[0]) else None

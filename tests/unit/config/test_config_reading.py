@@ -120,33 +120,9 @@ def test_anchors_and_aliases_work(load_section: Load) -> None:
     assert (recovery.startup_grace, recovery.stable_for) == (7, 7)
 
 
-@pytest.mark.parametrize(
-    ("url", "port"),
-    [
-        ("http://127.0.0.1:3000", 3000),
-        ("http://localhost:8080/wa", 8080),
-        ("http://[::1]:3000", 3000),
-        ("https://127.0.0.1", 443),
-        ("http://127.0.0.1", 80),
-        ("http://waha:3000", None),
-        ("http://10.0.0.7:3000", None),
-        ("http://${HOST}:3000", None),
-    ],
-)
-def test_a_gateway_on_this_host_is_found_by_the_port_of_its_url(load_text: Load, url: str, port: int | None) -> None:
-    settings = load_text(f"gateway: {{kind: waha, url: '{url}'}}").settings
-    assert settings.find == (None if port is None else Find(port=port))
-
-
 def test_two_listeners_may_both_take_any_free_port(load_section: Load) -> None:
     health = load_section("health: {listen: 127.0.0.1:0, haproxy_agent: 127.0.0.1:0}").settings.health
     assert health.haproxy_agent == health.listen == Address("127.0.0.1", 0)
-
-
-def test_a_configured_way_to_find_the_process_wins(load_section: Load) -> None:
-    assert load_section("process: {find: {systemd_unit: waha.service}}").settings.find == Find(
-        systemd_unit="waha.service"
-    )
 
 
 def test_the_command_line_is_enough_for_a_first_look() -> None:
