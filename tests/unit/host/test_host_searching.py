@@ -20,7 +20,7 @@ async def test_a_look_that_stands_still_is_left_and_no_second_one_is_sent_after_
     left = await searcher.run(free.wait)
     refused = await searcher.run(lambda: True)
     free.set()
-    while isinstance(answer := await searcher.run(lambda: True), Missing):
+    while isinstance(answer := await searcher.run(lambda: True), Missing):  # noqa: ASYNC110 (the thread tells nobody)
         await anyio.sleep(0.001)
     assert isinstance(left, Missing)
     assert isinstance(refused, Missing)
