@@ -127,11 +127,12 @@ CORE_REMOVED = Situation(waha_without_sessions)
 
 
 WAHA: dict[Situation, str] = {
-    WORKING: """check-exists-noparam-500 check-exists-working delete-unknown logout-unknown logout-when-working me-
-        unknown me-working presence-working qr-unknown qr-working restart-after-restore restart-after-restore2
-        restart-for-ws restart-unknown restart-when-working restart-with-empty-creds restart-with-half-creds
-        sendText-working server-stop server-stop-force session-unknown session-working sessions sessions-all start-
-        unknown start-when-working stop-a stop-b stop-unknown stop-when-working""",
+    WORKING: """check-exists-noparam-500 check-exists-working delete-unknown logout-unknown logout-when-working
+        me-unknown me-working presence-working qr-unknown qr-working restart-after-restore
+        restart-after-restore2 restart-for-ws restart-unknown restart-when-working
+        restart-with-empty-creds restart-with-half-creds sendText-working server-stop server-stop-force
+        session-unknown session-working sessions sessions-all start-unknown start-when-working stop-a
+        stop-b stop-unknown stop-when-working""",
     FAILED: """check-exists-failed logout-when-failed me-failed qr-failed restart-when-failed session-failed
         start-when-failed stop-when-failed""",
     SCAN_QR: "check-exists-scanqr me-scanqr qr-image qr-raw restart-when-scanqr session-scanqr",
