@@ -143,7 +143,7 @@ class Rotation:
                     return
                 await self._ask_one(turn, name, store_ok)
 
-        if others and self.failure is None:
+        if others:
             async with anyio.create_task_group() as group:
                 for _ in range(min(AT_ONCE, len(others))):
                     group.start_soon(work)

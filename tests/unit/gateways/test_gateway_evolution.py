@@ -42,7 +42,7 @@ class Server:
         self.integrations: dict[str, str] = {}
         self.metrics: int | Exception | bytes = 200
         self.rows_status: int | Exception = 200
-        self.rows_take = 0.0
+        self.rows_take = self.state_takes = 0.0
         self.hung: set[str] = set()
         self.dead = False
         self.calls: Counter[str] = Counter()
@@ -90,6 +90,7 @@ class Server:
 
     def _state(self, request: httpx.Request) -> httpx.Response:
         self.calls["state"] += 1
+        self.clock.now += self.state_takes
         name = request.url.path.rsplit("/", 1)[-1]
         self.asked.append(name)
         if name in self.hung:
@@ -432,6 +433,43 @@ async def test_a_redis_outage_costs_one_call_each_poll_and_nothing_is_guessed(
     assert {one.state for one in last.values()} == {State.UNKNOWN}
     server.hung = set()
     assert {one.state for one in by_name(await evolution.look()).values()} == {State.WORKING}
+
+
+async def test_redis_failing_in_the_middle_of_a_round_leaves_no_more_calls_than_are_under_way(
+    evolution: EvolutionGateway, server: Server, clock: Clock
+) -> None:
+    many(server, 40)
+    server.hung = {f"s{number}" for number in range(1, 40)}
+    look = await evolution.look()
+    assert server.calls["state"] <= 1 + 8
+    assert {one.state for name, one in by_name(look).items() if name != "s0"} == {State.UNKNOWN}
+
+
+async def test_after_the_gateway_fell_silent_all_are_asked_anew(
+    evolution: EvolutionGateway, server: Server, clock: Clock
+) -> None:
+    many(server, 40)
+    await evolution.look()
+    server.dead = True
+    clock.now += 5
+    assert (await evolution.look()).reachable is False
+    server.dead = False
+    clock.now += 5
+    assert all(one.fresh for one in by_name(await evolution.look()).values())
+
+
+async def test_a_round_that_runs_out_of_time_goes_on_in_the_next(
+    evolution: EvolutionGateway, server: Server, clock: Clock
+) -> None:
+    many(server, 30)
+    server.state_takes = 1.0
+    first = by_name(await evolution.look())
+    assert 0 < sum(one.fresh and one.state is State.WORKING for one in first.values()) < 30
+    clock.now += 1
+    second = by_name(await evolution.look())
+    asked_first = [name for name, one in first.items() if one.state is State.WORKING]
+    assert not any(second[name].fresh for name in asked_first)
+    assert {second[name].state for name in asked_first} == {State.WORKING}
 
 
 async def test_an_instance_of_its_own_trouble_does_not_hide_the_others(
