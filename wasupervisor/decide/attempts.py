@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from wasupervisor.decide.conditions import absence_is_judged
 from wasupervisor.decide.memory import Attempt, Breaker, BreakerState, SessionMemory
 from wasupervisor.decide.scene import OPERATOR_STOP_AFTER, Scene
 from wasupervisor.decide.words import span
 from wasupervisor.model.journal import Entry, EntryKind
-from wasupervisor.model.remedies import Outcome, Result
+from wasupervisor.model.policy import Policy
+from wasupervisor.model.remedies import Outcome, RemedyKind, Result
 from wasupervisor.model.sessions import Reason, State
 
 HEARD_NOTHING_AFTER = 30.0
@@ -17,12 +19,20 @@ HEARD_NOTHING_AFTER = 30.0
 SETTLED_FAILURE = 5.0
 """Seconds after a call from which on a FAILED counts as its result."""
 
+FALLS = 3
+"""A session that works after a call and falls again so often was not healed by it."""
+
+UNMADE_WAIT = 60.0
+"""Seconds: the longest wait after calls that the look right before them withheld."""
+
 JITTER = 0.25
 """Share of a wait that is added at random, so that many sessions do not act in step."""
 
+Judged = tuple[SessionMemory, Entry | None]
 
-def take_result(memory: SessionMemory, result: Result, scene: Scene) -> tuple[SessionMemory, Entry | None]:
-    """Take the end of a call into the memory. A call that was certainly not made costs nothing but the first wait."""
+
+def take_result(memory: SessionMemory, result: Result, now: float, policy: Policy) -> Judged:
+    """Take the end of a call into the memory. A call that was certainly not made costs nothing but a wait."""
     attempt = memory.attempt
     if attempt is None or attempt.id != result.remedy_id or attempt.outcome is not None:
         return memory, None
@@ -36,21 +46,24 @@ def take_result(memory: SessionMemory, result: Result, scene: Scene) -> tuple[Se
         warn=result.outcome not in (Outcome.ACCEPTED, Outcome.ALREADY),
     )
     if result.outcome.was_made:
-        return replace(memory, attempt=replace(attempt, outcome=result.outcome, ended=scene.now)), entry
+        return _ended(memory, attempt, result.outcome, now), entry
     breaker = memory.breaker
+    first = policy.backoff.first
+    wait = grown(first, 2.0, memory.unmade, max(first, UNMADE_WAIT))
     if breaker.state is BreakerState.HALF_OPEN:
-        breaker = replace(breaker, state=BreakerState.OPEN, until=scene.now + scene.policy.backoff.first)
+        breaker = replace(breaker, state=BreakerState.OPEN, until=now + wait)
     refunded = replace(
         memory,
         attempt=None,
         made=tuple(at for at in memory.made if at != attempt.at),
-        not_before=scene.now + scene.policy.backoff.first,
+        unmade=memory.unmade + 1,
+        not_before=now + wait,
         breaker=breaker,
     )
     return refunded, entry
 
 
-def verify(name: str, memory: SessionMemory, scene: Scene, roll: float) -> tuple[SessionMemory, Entry | None]:
+def verify(name: str, memory: SessionMemory, scene: Scene, roll: float) -> Judged:
     """Look whether the remedy under way has healed, has failed, or is not yet to be judged."""
     attempt = memory.attempt
     if attempt is None:
@@ -59,32 +72,28 @@ def verify(name: str, memory: SessionMemory, scene: Scene, roll: float) -> tuple
         return _unheard(name, memory, attempt, scene)
     if attempt.ended == scene.now:
         return memory, None  # this look may have begun before the call ended
+    if memory.absent_since is not None:
+        return _while_absent(name, memory, attempt, scene)
     if memory.state is State.WORKING:
         return _while_working(name, memory, attempt, scene)
+    if attempt.up:
+        attempt = replace(attempt, up=False, falls=attempt.falls + 1)
     if memory.state is State.STOPPED:
         return _while_stopped(name, memory, attempt, scene, roll)
-    if not attempt.left_stop:
-        attempt = replace(attempt, left_stop=True)
-    if memory.state in (State.FAILED, State.NEEDS_HUMAN):
-        attempt = replace(attempt, bad_samples=attempt.bad_samples + 1)
-        if attempt.bad_samples >= 2 and scene.now - attempt.ended >= SETTLED_FAILURE:
-            return failed(name, memory, attempt, scene, roll)
-    elif _is_overdue(memory, attempt, scene):
-        return failed(name, memory, attempt, scene, roll)
-    return replace(memory, attempt=attempt), None
+    return _while_bad(name, memory, attempt, scene, roll)
 
 
-def failed(
-    name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float
-) -> tuple[SessionMemory, Entry | None]:
+def failed(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:
     """Book a remedy that did not heal: back-off, and the breaker where there were too many."""
     policy, now = scene.policy, scene.now
     unverified = (*(at for at in memory.unverified if now - at < policy.breaker.within), now)
     failures = memory.failures + 1
     wait = backoff(failures, scene, roll)
     breaker = _after_failure(memory.breaker, len(unverified), scene, roll)
-    diagnosed = attempt.cause is Reason.UNEXPLAINED and memory.state is State.FAILED
+    diagnosed = _is_diagnosis(memory, attempt, scene)
     text = f"{attempt.kind} did not heal it: {memory.claim or memory.state} {span(now - attempt.ended)} later"
+    if attempt.falls >= FALLS:
+        text = f"{attempt.kind} did not heal it: it worked {attempt.falls} times and did not stay so"
     if breaker.state is BreakerState.OPEN:
         text += f"; the breaker is open for {span(breaker.until - now)} after {len(unverified)} remedies in vain"
     elif not diagnosed:
@@ -98,22 +107,32 @@ def failed(
         breaker=breaker,
         diagnosed=memory.diagnosed or diagnosed,
         withheld="",
-    ), Entry(
-        kind=EntryKind.VERIFIED,
-        text=text,
-        session=name,
-        reason=attempt.cause,
-        remedy=attempt.kind,
-        outcome="not_healed",
-        warn=True,
-    )
+    ), _verdict(name, attempt, text, "not_healed", warn=True)
 
 
 def backoff(failures: int, scene: Scene, roll: float) -> float:
     """Seconds until the next remedy after so many in vain, with jitter on top."""
     rule = scene.policy.backoff
-    wait = min(rule.max, rule.first * rule.factor ** min(failures - 1, 60))
-    return wait * (1 + JITTER * roll)
+    return grown(rule.first, rule.factor, failures - 1, rule.max) * (1 + JITTER * roll)
+
+
+def grown(first: float, factor: float, times: int, most: float) -> float:
+    """A wait that grew so many times by a factor, up to the most."""
+    wait = first
+    for _ in range(min(times, 64)):
+        if wait >= most:
+            break
+        wait *= factor
+    return min(wait, most)
+
+
+def _is_diagnosis(memory: SessionMemory, attempt: Attempt, scene: Scene) -> bool:
+    """Whether the session was really restarted with all that it needs and failed again: then it is unlinked.
+
+    A restart that was refused or never answered, or that WhatsApp could not be reached for, tells nothing.
+    """
+    restarted = attempt.outcome is Outcome.ACCEPTED or memory.since > attempt.at
+    return attempt.cause is Reason.UNEXPLAINED and memory.state is State.FAILED and restarted and scene.calm
 
 
 def _after_failure(breaker: Breaker, in_vain: int, scene: Scene, roll: float) -> Breaker:
@@ -121,16 +140,25 @@ def _after_failure(breaker: Breaker, in_vain: int, scene: Scene, roll: float) ->
     if breaker.state is not BreakerState.HALF_OPEN and in_vain < rule.failures:
         return breaker
     trips = breaker.trips + 1
-    open_for = min(rule.open_max, rule.open_for * 2.0 ** min(trips - 1, 60))
+    open_for = grown(rule.open_for, 2.0, trips - 1, rule.open_max)
     return Breaker(state=BreakerState.OPEN, until=scene.now + open_for * (1 + JITTER * roll), trips=trips)
 
 
-def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -> tuple[SessionMemory, Entry | None]:
+def _ended(memory: SessionMemory, attempt: Attempt, outcome: Outcome, now: float) -> SessionMemory:
+    is_restart = attempt.kind is RemedyKind.RESTART_SESSION
+    return replace(
+        memory,
+        attempt=replace(attempt, outcome=outcome, ended=now),
+        last_restart=now if is_restart else memory.last_restart,
+        unmade=0,
+    )
+
+
+def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -> Judged:
     """After a crash of the supervisor nobody hears the end of the call: it counts as made."""
     if scene.now - attempt.at < scene.policy.action_timeout + HEARD_NOTHING_AFTER:
         return memory, None
-    ended = replace(attempt, outcome=Outcome.TIMED_OUT, ended=scene.now)
-    return replace(memory, attempt=ended), Entry(
+    return _ended(memory, attempt, Outcome.TIMED_OUT, scene.now), Entry(
         kind=EntryKind.RESULT,
         text=f"the end of {attempt.kind} was never heard; it counts as made",
         session=name,
@@ -141,44 +169,67 @@ def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -
     )
 
 
-def _while_working(
-    name: str, memory: SessionMemory, attempt: Attempt, scene: Scene
-) -> tuple[SessionMemory, Entry | None]:
+def _while_bad(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:
+    if not attempt.left_stop:
+        attempt = replace(attempt, left_stop=True)
+    if memory.state in (State.FAILED, State.NEEDS_HUMAN):
+        attempt = replace(attempt, bad_samples=attempt.bad_samples + 1)
+        if attempt.bad_samples >= 2 and scene.now - attempt.ended >= SETTLED_FAILURE:
+            return failed(name, memory, attempt, scene, roll)
+    elif attempt.falls >= FALLS or _is_overdue(memory, attempt, scene):
+        return failed(name, memory, attempt, scene, roll)
+    return replace(memory, attempt=attempt), None
+
+
+def _while_working(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -> Judged:
     since = max(attempt.ended, scene.now if memory.working_since is None else memory.working_since)
     if scene.now - since < scene.policy.stable_for:
-        return memory if attempt.left_stop else replace(memory, attempt=replace(attempt, left_stop=True)), None
-    return replace(memory, attempt=None, failures=0, not_before=0.0, unverified=()), Entry(
-        kind=EntryKind.VERIFIED,
-        text=f"healed: working for {span(scene.policy.stable_for)} after {attempt.kind}",
-        session=name,
-        reason=attempt.cause,
-        remedy=attempt.kind,
-        outcome="healed",
-    )
+        seen = attempt.left_stop and attempt.up
+        return memory if seen else replace(memory, attempt=replace(attempt, left_stop=True, up=True)), None
+    text = f"healed: working for {span(scene.policy.stable_for)} after {attempt.kind}"
+    healed = replace(memory, attempt=None, failures=0, not_before=0.0, unverified=())
+    return healed, _verdict(name, attempt, text, "healed")
 
 
-def _while_stopped(
-    name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float
-) -> tuple[SessionMemory, Entry | None]:
+def _while_stopped(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:
     if scene.now - max(memory.since, attempt.ended) < OPERATOR_STOP_AFTER:
-        return memory, None
+        return replace(memory, attempt=attempt), None
     if not attempt.left_stop:
         stuck, entry = failed(name, memory, attempt, scene, roll)
-        return replace(stuck, cause=Reason.STOPPED_BY_REMEDY), entry
-    return replace(memory, attempt=None), Entry(
-        kind=EntryKind.VERIFIED,
-        text=f"{attempt.kind} is not judged: somebody stopped the session meanwhile",
-        session=name,
-        reason=attempt.cause,
-        remedy=attempt.kind,
-        outcome="stopped",
-    )
+        return replace(stuck, half_restarted=attempt.kind is RemedyKind.RESTART_SESSION), entry
+    return _unjudged(name, memory, attempt, scene, "it was stopped meanwhile", "stopped")
+
+
+def _while_absent(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -> Judged:
+    if not absence_is_judged(memory, scene):
+        return memory, None
+    return _unjudged(name, memory, attempt, scene, "the gateway does not list the session any more", "missing")
+
+
+def _unjudged(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, why: str, outcome: str) -> Judged:
+    breaker = memory.breaker
+    if breaker.state is BreakerState.HALF_OPEN:
+        breaker = replace(breaker, state=BreakerState.OPEN, until=scene.now)
+    text = f"{attempt.kind} is not judged: {why}"
+    return replace(memory, attempt=None, breaker=breaker), _verdict(name, attempt, text, outcome)
 
 
 def _is_overdue(memory: SessionMemory, attempt: Attempt, scene: Scene) -> bool:
     if memory.patience_from is None:
         return False
     return scene.now - max(attempt.ended, memory.patience_from) >= scene.policy.starting_timeout
+
+
+def _verdict(name: str, attempt: Attempt, text: str, outcome: str, *, warn: bool = False) -> Entry:
+    return Entry(
+        kind=EntryKind.VERIFIED,
+        text=text,
+        session=name,
+        reason=attempt.cause,
+        remedy=attempt.kind,
+        outcome=outcome,
+        warn=warn,
+    )
 
 
 def _result_text(result: Result) -> str:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
 from wasupervisor.decide.memory import BreakerState, ReadyMemory, SessionMemory
-from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.reasons import QR_REASONS, TABLE
 from wasupervisor.decide.scene import Scene, expected
 from wasupervisor.decide.words import count, first_names, span
 from wasupervisor.model.health import Breakers, Connections, Health, Incident, SessionHealth, Status
@@ -25,8 +25,6 @@ GROUP_OF: dict[Condition, str] = {
     Condition.FATAL: "needs_human",
     Condition.STOPPED: "stopped",
 }
-
-QR_REASONS = frozenset({Reason.QR_WANTED, Reason.QR_EXPIRED, Reason.LOGGED_OUT})
 
 MOST_ADVICE = 20
 """Sessions whose advice is in the notes; of more the notes tell the number."""
@@ -84,8 +82,9 @@ def move_readiness(before: ReadyMemory, wants: bool, rise: int, fall: int) -> Re
 def _session_health(draft: Draft, scene: Scene, name: str, memory: SessionMemory, *, unread: bool) -> SessionHealth:
     condition, cause, group = memory.condition, memory.cause, GROUP_OF[memory.condition]
     if unread and group in ("active", "failed"):
-        condition, cause, group = Condition.UNKNOWN, Reason.GATEWAY_DOWN, "failed"
-    elif memory.attempt is not None:
+        cause = Reason.GATEWAY_DOWN if is_silent(draft) else Reason.UNREADABLE
+        condition, group = Condition.UNKNOWN, "failed"
+    if memory.attempt is not None:
         group = "recovering"
     elif memory.breaker.state is BreakerState.HELD and group == "failed":
         group = "needs_human"
@@ -115,7 +114,8 @@ def _connections(sessions: tuple[SessionHealth, ...]) -> Connections:
 def _breakers(draft: Draft) -> Breakers:
     counts = dict.fromkeys(BreakerState, 0)
     for one in draft.sessions.values():
-        counts[one.breaker.state] += 1
+        if not one.operator_stopped:  # what does not run has nothing to hold back
+            counts[one.breaker.state] += 1
     return Breakers(
         open=counts[BreakerState.OPEN], half_open=counts[BreakerState.HALF_OPEN], held=counts[BreakerState.HELD]
     )
@@ -127,6 +127,7 @@ def _status(draft: Draft, sessions: tuple[SessionHealth, ...], breakers: Breaker
     away = tuple(one.name for one in wanted if not one.usable)
     rows: tuple[tuple[bool, Status, str], ...] = (
         (is_silent(draft), Status.UNHEALTHY, "the gateway does not answer"),
+        (is_unread(draft), Status.UNHEALTHY, f"the list of sessions cannot be read: {_trouble(draft)}"),
         (
             bool(wanted) and len(away) == len(wanted),
             Status.UNHEALTHY,
@@ -140,6 +141,8 @@ def _status(draft: Draft, sessions: tuple[SessionHealth, ...], breakers: Breaker
     for holds, status, why in rows:
         if holds:
             return status, why
+    if not sessions and draft.observation.look.sightings is None:
+        return Status.STARTING, "the list of sessions was not read yet"
     if not sessions:
         return Status.HEALTHY, "no session is there to look after"
     return Status.HEALTHY, f"{count(len(wanted), 'expected session')} active" if wanted else "no session is expected up"
@@ -149,15 +152,20 @@ def _wants_ready(draft: Draft, sessions: tuple[SessionHealth, ...]) -> tuple[boo
     """Whether this poll alone would say ready."""
     look = draft.observation.look
     if look.reachable is not True:
-        return False, f"the gateway does not answer: {look.detail or look.trouble or 'unknown'}"
-    if is_unread(draft):
-        return False, f"the list of sessions cannot be read: {look.detail or look.trouble}"
+        return False, f"the gateway does not answer: {_trouble(draft)}"
+    if is_unread(draft) or not (sessions or look.sightings is not None):
+        return False, f"the list of sessions cannot be read: {_trouble(draft)}"
     wanted = [one for one in sessions if one.expected]
     usable = sum(1 for one in wanted if one.usable)
     when = draft.policy.ready_when
     return when.holds(
         usable, len(wanted)
     ), f"{usable} of {count(len(wanted), 'expected session')} usable, {when} needed"
+
+
+def _trouble(draft: Draft) -> str:
+    look = draft.observation.look
+    return look.detail or str(look.trouble or "nobody knows why")
 
 
 def _notes(draft: Draft, scene: Scene) -> tuple[str, ...]:
@@ -167,7 +175,7 @@ def _notes(draft: Draft, scene: Scene) -> tuple[str, ...]:
         names = first_names(tuple(sorted(draft.wants_process_restart)))
         notes.append(
             f"Only a restart of the gateway process heals {names}. This version does not restart it: do it by hand. "
-            f"(recovery.restart_gateway is {draft.policy.restarter})"
+            f"(recovery.restart_gateway.by is {draft.policy.restarter})"
         )
     if not observation.state_writable:
         notes.append("The state cannot be written: nothing is repaired, only observed, until it can.")

@@ -14,6 +14,8 @@ NEVER_RUN = -1
 """Of `SessionMemory.run`: it was never seen other than stopped."""
 
 WORKED = frozenset({Condition.HEALTHY, Condition.SETTLING, Condition.SUSPECT})
+AWAY = frozenset({Condition.STOPPED, Condition.MISSING})
+ASKS_UPLINK = frozenset({*WORKED, Condition.FAILING, Condition.UNKNOWN})
 JUDGED_BAD = frozenset({Condition.FAILING, Condition.NEEDS_HUMAN, Condition.FATAL})
 
 
@@ -53,8 +55,10 @@ def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMem
         return memory
     now, state = scene.now, sighting.state
     bad = state is not State.WORKING
-    same = state is memory.state and sighting.reason is memory.told
-    counted = min(memory.samples + sighting.fresh, scene.policy.failing_samples) if same else 1
+    same = state is memory.state and sighting.reason is memory.told and memory.absent_since is None
+    going_on = same and not scene.gap
+    counted = min(memory.samples + sighting.fresh, scene.policy.failing_samples) if going_on else 1
+    back = memory.condition in AWAY and not same
     changed = replace(
         memory,
         state=state,
@@ -63,11 +67,12 @@ def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMem
         paired=sighting.paired,
         since=memory.since if same else now,
         samples=counted,
-        bad_since=_began(memory.bad_since, now) if bad else None,
-        working_since=None if bad else _began(memory.working_since, now),
-        patience_from=_patience_from(memory, state, same, scene) if bad else None,
+        bad_since=_began(None if back else memory.bad_since, now) if bad else None,
+        working_since=None if bad else _began(memory.working_since if going_on else None, now),
+        patience_from=_patience_from(memory, state, going_on, scene) if bad else None,
         run=memory.run if state is State.STOPPED else scene.run,
         operator_stopped=memory.operator_stopped and state is State.STOPPED,
+        half_restarted=memory.half_restarted and state is State.STOPPED,
         absent_since=None,
         absent_samples=0,
     )
@@ -78,11 +83,11 @@ def _began(known: float | None, now: float) -> float:
     return now if known is None else known
 
 
-def _patience_from(memory: SessionMemory, state: State, same: bool, scene: Scene) -> float | None:
-    """Patience begins anew when something, or somebody, has just started the session again."""
+def _patience_from(memory: SessionMemory, state: State, going_on: bool, scene: Scene) -> float | None:
+    """Patience begins anew when something, or somebody, has just started the session again, or nobody could look."""
     if not scene.calm:
         return None
-    return scene.now if state is State.STARTING and not same else _began(memory.patience_from, scene.now)
+    return scene.now if state is State.STARTING and not going_on else _began(memory.patience_from, scene.now)
 
 
 def is_quiet(memory: SessionMemory, sighting: Sighting, scene: Scene) -> bool:
@@ -111,8 +116,8 @@ def track_absence(memory: SessionMemory, scene: Scene) -> SessionMemory:
 
 
 def is_forgotten(name: str, memory: SessionMemory, scene: Scene) -> bool:
-    """Whether an absent session has been away for so long that we let it go."""
-    if memory.absent_since is None or not _absence_is_judged(memory, scene) or named(name, scene.policy):
+    """Whether an absent session has been away for so long that we let it go; never one that is expected by name."""
+    if memory.absent_since is None or not absence_is_judged(memory, scene) or name in (scene.policy.expect or ()):
         return False
     if not expected(name, memory, scene.policy):
         return True
@@ -122,25 +127,51 @@ def is_forgotten(name: str, memory: SessionMemory, scene: Scene) -> bool:
 def conclude(name: str, memory: SessionMemory, scene: Scene) -> SessionMemory:
     """Judge the session: its cause and its condition, and what follows from being healthy again."""
     if memory.absent_since is not None:
-        if not _absence_is_judged(memory, scene):
+        if not absence_is_judged(memory, scene):
             return memory
         return _enter(memory, Condition.MISSING, Reason.NOT_LISTED, scene)
     if memory.state is State.WORKING:
         return _conclude_working(memory, scene)
+    if is_in_our_stop(memory, scene):
+        return _enter(memory, _pending(memory), memory.cause, scene)
     memory, cause = _cause(name, memory, scene)
     nature = TABLE[cause].nature
-    if not _is_judged(memory, cause, nature, scene):
-        return _enter(memory, _pending(memory), cause, scene)
-    return _enter(memory, CONDITION_OF[nature], cause, scene)
+    if _is_judged(memory, cause, scene):
+        return _enter(memory, CONDITION_OF[nature], cause, scene)
+    if memory.condition in JUDGED_BAD:
+        return memory  # what was judged stands until something else is
+    condition = CONDITION_OF[nature] if _is_long_bad(memory, scene) else _pending(memory)
+    return _enter(memory, condition, cause, scene)
 
 
-def is_ripe(memory: SessionMemory, scene: Scene) -> bool:
-    """Whether patience is over, so that a remedy may be asked for."""
-    if memory.condition is not Condition.FAILING:
+def is_judged_now(name: str, memory: SessionMemory, scene: Scene) -> bool:
+    """Whether the session is failing for just what is seen of it now, and not only for what was judged before."""
+    if memory.condition is not Condition.FAILING or memory.absent_since is not None:
         return False
-    if memory.state is State.STARTING:
-        return memory.patience_from is not None and patience_left(memory, scene) <= 0
-    return True
+    if memory.state is State.WORKING or is_in_our_stop(memory, scene):
+        return False
+    _, cause = _cause(name, memory, scene)
+    return cause is memory.cause and _is_judged(memory, cause, scene)
+
+
+def is_patient(memory: SessionMemory, scene: Scene) -> bool:
+    """Whether a starting session still has time to come back by itself."""
+    if memory.state is not State.STARTING:
+        return False
+    return memory.patience_from is None or patience_left(memory, scene) > 0
+
+
+def wants_uplink(memory: SessionMemory) -> bool:
+    """Whether the uplink may have to do with how it is: not when it waits for a person, or is stopped, or gone."""
+    return memory.bad_since is not None and memory.absent_since is None and memory.condition in ASKS_UPLINK
+
+
+def is_in_our_stop(memory: SessionMemory, scene: Scene) -> bool:
+    """Whether it is stopped because a call of ours stops and starts it just now."""
+    attempt = memory.attempt
+    if memory.state is not State.STOPPED or attempt is None or attempt.left_stop:
+        return False
+    return attempt.outcome is None or scene.now - attempt.ended < OPERATOR_STOP_AFTER
 
 
 def patience_left(memory: SessionMemory, scene: Scene) -> float:
@@ -181,7 +212,7 @@ def _cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemor
 
 
 def _starting_cause(memory: SessionMemory, scene: Scene) -> Reason:
-    if scene.now - _began(memory.bad_since, scene.now) < scene.policy.starting_timeout:
+    if scene.now - memory.since < scene.policy.starting_timeout:
         return Reason.RECONNECTING
     if scene.uplink is UplinkState.DOWN and scene.policy.uplink_watched:
         return Reason.UPLINK_DOWN
@@ -190,38 +221,40 @@ def _starting_cause(memory: SessionMemory, scene: Scene) -> Reason:
 
 def _stopped_cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemory, Reason]:
     """Whose stop it is: ours, the gateway process's, or the operator's."""
-    attempt, lasted = memory.attempt, scene.now - memory.since
-    if memory.operator_stopped:
-        return memory, Reason.STOPPED
-    if attempt is not None and not attempt.left_stop:
-        by_us = attempt.outcome is not None and scene.now - attempt.ended >= OPERATOR_STOP_AFTER
-        return memory, Reason.STOPPED_BY_REMEDY if by_us else memory.cause
-    if memory.cause is Reason.STOPPED_BY_REMEDY:
-        return memory, memory.cause
+    if memory.operator_stopped or memory.half_restarted:
+        return memory, Reason.STOPPED if memory.operator_stopped else Reason.STOPPED_BY_REMEDY
     if memory.run == NEVER_RUN:
         return memory, Reason.NOT_STARTED if named(name, scene.policy) else Reason.STOPPED
     if memory.run != scene.run:
-        known = scene.run_known and (memory.remembered or named(name, scene.policy))
-        return memory, Reason.STOPPED_WITH_PROCESS if known else Reason.STOPPED
-    if lasted >= OPERATOR_STOP_AFTER:
+        wanted = memory.remembered or named(name, scene.policy)
+        return memory, Reason.STOPPED_WITH_PROCESS if wanted else Reason.STOPPED
+    if scene.run_known and _lasts_as_stop(memory, scene):
         return replace(memory, operator_stopped=True), Reason.STOPPED
     return memory, Reason.STOPPED
 
 
-def _is_judged(memory: SessionMemory, cause: Reason, nature: Nature, scene: Scene) -> bool:
+def _lasts_as_stop(memory: SessionMemory, scene: Scene) -> bool:
+    return scene.now - memory.since >= OPERATOR_STOP_AFTER
+
+
+def _is_judged(memory: SessionMemory, cause: Reason, scene: Scene) -> bool:
     """Whether it has lasted for long enough, in samples and in seconds."""
-    policy, now = scene.policy, scene.now
+    policy = scene.policy
     if memory.state is State.STARTING:
         return cause is not Reason.RECONNECTING
     if cause is Reason.STOPPED:
-        return memory.operator_stopped or memory.condition not in WORKED
-    if nature in (Nature.PERSON, Nature.FATAL) and memory.condition not in WORKED:
+        return _lasts_as_stop(memory, scene) or memory.condition not in WORKED | JUDGED_BAD
+    if TABLE[cause].nature in (Nature.PERSON, Nature.FATAL) and memory.condition not in WORKED:
         return True
-    if memory.samples >= policy.failing_samples and now - memory.since >= policy.failing_after:
+    if memory.samples >= policy.failing_samples and scene.now - memory.since >= policy.failing_after:
         return True
-    return memory.samples >= 2 and now - _began(memory.bad_since, now) >= max(
-        policy.starting_timeout, policy.failing_after
-    )
+    return memory.samples >= 2 and _is_long_bad(memory, scene)
+
+
+def _is_long_bad(memory: SessionMemory, scene: Scene) -> bool:
+    """Whether it has not worked for so long that it cannot count as just away, whatever it claims in between."""
+    policy, now = scene.policy, scene.now
+    return now - _began(memory.bad_since, now) >= max(policy.starting_timeout, policy.failing_after)
 
 
 def _pending(memory: SessionMemory) -> Condition:
@@ -232,7 +265,8 @@ def _pending(memory: SessionMemory) -> Condition:
     return memory.condition if memory.condition in JUDGED_BAD else Condition.UNKNOWN
 
 
-def _absence_is_judged(memory: SessionMemory, scene: Scene) -> bool:
+def absence_is_judged(memory: SessionMemory, scene: Scene) -> bool:
+    """Whether it is not listed for long enough, in looks and in seconds."""
     return (
         memory.absent_since is not None
         and memory.absent_samples >= scene.policy.failing_samples

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wasupervisor.decide.ladder import rung_for
 from wasupervisor.model.observation import CloseLook, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Remedy, RemedyKind
-from wasupervisor.model.sessions import Reason, State
+from wasupervisor.model.sessions import State
 from wasupervisor.model.value import Value
 
 
@@ -56,11 +57,11 @@ ROWS: tuple[_Row, ...] = (
         "it is not stopped any more",
     ),
     _Row(
-        lambda remedy, look, _u, _p: (
+        lambda remedy, look, _u, policy: (
             _is_restart(remedy)
             and look.sighting is not None
             and look.sighting.state is State.FAILED
-            and look.sighting.reason in (Reason.LOGGED_OUT, Reason.BANNED, Reason.REPLACED, Reason.OUTDATED)
+            and rung_for(policy.gateway_kind, look.sighting.reason).remedy is not RemedyKind.RESTART_SESSION
         ),
         "the gateway now tells a reason that no restart heals",
     ),

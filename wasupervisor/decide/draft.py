@@ -35,8 +35,12 @@ class Draft:
         self.entries: list[Entry] = []
         self.remedies: list[Remedy] = []
         self.replies: list[Reply] = []
+        self.gap = False
+        """Nothing was seen of the sessions for a while before this look."""
         self.in_flight = 0
         """Remedies whose call is under way."""
+        self.canary: str | None = None
+        """The session whose restart while nothing worked is under way or being verified."""
         self.next: dict[str, str] = {}
         self.wants_process_restart: list[str] = []
         """Sessions that nothing but a restart of the gateway process heals."""
@@ -52,10 +56,10 @@ class Draft:
         self.entries.append(entry if cause is None else replace(entry, reason=cause))
 
     def count_in_flight(self) -> None:
-        """Count the remedies whose call is under way."""
-        self.in_flight = sum(
-            1 for one in self.sessions.values() if one.attempt is not None and one.attempt.outcome is None
-        )
+        """Count the remedies whose call is under way, and find the canary."""
+        attempts = {name: one.attempt for name, one in self.sessions.items() if one.attempt is not None}
+        self.in_flight = sum(1 for attempt in attempts.values() if attempt.outcome is None)
+        self.canary = min((name for name, attempt in attempts.items() if attempt.lone), default=None)
 
     def ask(self, name: str, kind: RemedyKind, scene: Scene, *, ordered: bool = False, forced: bool = False) -> Asked:
         """Put the question whether a remedy may be performed now."""
@@ -66,6 +70,7 @@ class Draft:
             gateway=self.gateway,
             scene=scene,
             in_flight=self.in_flight,
+            canary=self.canary,
             state_writable=self.observation.state_writable,
             paused=self.paused,
             incident=self.incident,
@@ -101,7 +106,6 @@ class Draft:
                 id=identity, kind=kind, at=now, cause=session.cause, ordered=asked.ordered, lone=asked.is_lone
             ),
             made=(*(at for at in session.made if now - at < HOUR), now),
-            last_restart=now if kind is RemedyKind.RESTART_SESSION else session.last_restart,
             breaker=breaker,
             withheld="",
         )
@@ -112,6 +116,8 @@ class Draft:
             self.incident = replace(self.incident, canary=name)
         self.entries.append(Entry(kind=EntryKind.REMEDY, text=why, session=name, reason=session.cause, remedy=kind))
         self.in_flight += 1
+        if asked.is_lone:
+            self.canary = name
         self.next[name] = f"{kind} is under way"
         return identity
 

@@ -11,8 +11,9 @@ from enum import StrEnum
 from wasupervisor.decide.memory import BreakerState, GatewayMemory, IncidentMemory, SessionMemory
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene
-from wasupervisor.decide.words import span
+from wasupervisor.decide.words import count, span
 from wasupervisor.model.health import Pause
+from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.remedies import RemedyKind
 from wasupervisor.model.sessions import Condition, Reason, State
 from wasupervisor.model.value import Value
@@ -49,6 +50,8 @@ class Asked(Value, frozen=True):
     scene: Scene
     in_flight: int
     """Remedies whose call is under way."""
+    canary: str | None = None
+    """The session whose restart while nothing worked is under way or being verified."""
     state_writable: bool = True
     paused: Pause | None = None
     incident: IncidentMemory | None = None
@@ -138,7 +141,9 @@ def _store(asked: Asked) -> Found:
 def _uplink(asked: Asked) -> Found:
     if asked.scene.uplink_up:
         return None
-    return f"the uplink to WhatsApp is {asked.scene.uplink}: a restart now would not help and could do harm", None
+    if asked.scene.uplink is UplinkState.DOWN:
+        return "WhatsApp cannot be reached from here: a restart now would not help and could do harm", None
+    return "it is not known whether WhatsApp can be reached from here", None
 
 
 def _lone(asked: Asked) -> Found:
@@ -146,6 +151,8 @@ def _lone(asked: Asked) -> Found:
         return None
     if asked.keeper is None:
         return "no other session works, and nothing is known that would start the gateway again if it died of it", None
+    if asked.canary not in (None, asked.name):
+        return f"no other session works, and {asked.canary} is the canary and is tried first", None
     if asked.scene.now < asked.gateway.canary_not_before:
         return "no other session works, and the last canary was not healed", asked.gateway.canary_not_before
     return None
@@ -155,13 +162,17 @@ def _gateway_budget(asked: Asked) -> Found:
     budget, now = asked.scene.policy.budget, asked.scene.now
     if asked.session.state is not State.STARTING:
         return None
-    hour = [at for at in asked.gateway.restarts if now - at < HOUR]
-    day = [at for at in asked.gateway.restarts if now - at < DAY]
-    if len(hour) >= budget.gateway_per_hour:
-        return f"the gateway restarted {len(hour)} times within an hour because of us", hour[0] + HOUR
-    if len(day) >= budget.gateway_per_day:
-        return f"the gateway restarted {len(day)} times within a day because of us", day[0] + DAY
+    for length, most, word in ((HOUR, budget.gateway_per_hour, "an hour"), (DAY, budget.gateway_per_day, "a day")):
+        made, until = _spent(asked.gateway.restarts, most, length, now)
+        if made >= most:
+            return f"the gateway restarted {count(made, 'time')} within {word} because of us", until
     return None
+
+
+def _spent(times: tuple[float, ...], most: int, length: float, now: float) -> tuple[int, float | None]:
+    """How many of the times lie in the window that ends now, and when there is room for one more."""
+    inside = [at for at in times if now - at < length]
+    return len(inside), inside[-most] + length if 0 < most <= len(inside) else None
 
 
 def _incident(asked: Asked) -> Found:
@@ -197,17 +208,15 @@ def _backoff(asked: Asked) -> Found:
 
 
 def _session_budget(asked: Asked) -> Found:
-    made, most = asked.session.made, asked.scene.policy.budget.per_session_per_hour
-    if len(made) < most:
-        return None
-    return f"its budget of {most} remedies per hour is spent", made[-most] + HOUR if most else None
+    most = asked.scene.policy.budget.per_session_per_hour
+    made, until = _spent(asked.session.made, most, HOUR, asked.scene.now)
+    return None if made < most else (f"its budget of {most} remedies per hour is spent", until)
 
 
 def _sessions_budget(asked: Asked) -> Found:
-    made, most = asked.gateway.made, asked.scene.policy.budget.sessions_per_hour
-    if len(made) < most:
-        return None
-    return f"the budget of {most} remedies per hour for all sessions is spent", made[-most] + HOUR if most else None
+    most = asked.scene.policy.budget.sessions_per_hour
+    made, until = _spent(asked.gateway.made, most, HOUR, asked.scene.now)
+    return None if made < most else (f"the budget of {most} remedies per hour for all sessions is spent", until)
 
 
 def _concurrent(asked: Asked) -> Found:
@@ -225,7 +234,7 @@ ROWS: tuple[Row, ...] = (
     Row("state_unwritable", Kind.GATE, _read_only, holds_for_restart=True, holds_for_force=True),
     Row("observe", Kind.GATE, _observe),
     Row("paused", Kind.GATE, _paused),
-    Row("unread", Kind.GATE, _unread, holds_for_restart=True),
+    Row("unread", Kind.TURN, _unread, holds_for_restart=True),
     Row("grace", Kind.GATE, _grace),
     Row("person", Kind.GATE, _fatal),
     Row("store", Kind.GATE, _store, holds_for_restart=True),

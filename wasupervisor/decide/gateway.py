@@ -5,12 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from wasupervisor.decide.draft import Draft
-from wasupervisor.decide.gates import DAY
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import span
 from wasupervisor.model.journal import EntryKind
 from wasupervisor.model.observation import UplinkState
-from wasupervisor.model.remedies import Outcome
 from wasupervisor.model.sessions import State
 
 SILENT_AFTER_SAMPLES = 2
@@ -22,11 +20,13 @@ OURS_WITHIN = 120.0
 
 def track_gateway(draft: Draft) -> None:
     """Take the look at the gateway itself into the draft."""
+    blind_since = draft.gateway.unreadable_since
+    blind_for = 0.0 if blind_since is None else draft.now - blind_since
+    draft.gap = draft.observation.first or blind_for >= max(draft.policy.failing_after, draft.policy.poll_every)
     if draft.observation.first:
         draft.gateway = replace(
             draft.gateway, grace_until=max(draft.gateway.grace_until, draft.now + draft.policy.startup_grace)
         )
-    _take_dropped(draft)
     _track_runs(draft)
     _track_silence(draft)
 
@@ -48,41 +48,33 @@ def scene_of(draft: Draft) -> Scene:
         now=draft.now,
         policy=draft.policy,
         run=draft.gateway.run,
-        run_known=draft.gateway.process_run is not None or draft.gateway.api_run is not None,
+        run_known=draft.observation.process.run is not None or look.run is not None,
+        gap=draft.gap,
         uplink=uplink,
         store_ok=look.store_ok,
         working=working,
     )
 
 
-def _take_dropped(draft: Draft) -> None:
-    dropped = [one for one in draft.observation.results if one.outcome is Outcome.DROPPED]
-    if not dropped:
-        return
-    recent = tuple(at for at in draft.gateway.restarts if draft.now - at < DAY)
-    draft.gateway = replace(
-        draft.gateway,
-        restarts=(*recent, draft.now),
-        dropped_at=draft.now,
-        grace_until=draft.now + draft.policy.startup_grace,
-    )
-
-
 def _track_runs(draft: Draft) -> None:
-    """Count the runs of the process. The process and the API both tell of a restart: it is one event."""
+    """Count the runs of the process. The process and the API both tell of a restart, soon or late: it is one event."""
     known, process, api = draft.gateway, draft.observation.process.run, draft.observation.look.run
     new_process = process is not None and known.process_run is not None and process != known.process_run
     new_api = api is not None and known.api_run is not None and api != known.api_run
-    told_already = process is not None and known.api_run_in is not None and known.api_run_in != process
+    current = process or known.process_run
+    told_already = current is not None and known.api_run_in not in (None, current)
+    restarted = new_process or (new_api and not told_already)
     changed = replace(
         known,
-        process_run=process if process is not None else known.process_run,
-        api_run=api if api is not None else known.api_run,
-        api_run_in=process if api is not None else known.api_run_in,
+        # Told by the API alone, the process may still be read as the old one: its next reading is the one to go by.
+        process_run=None if restarted and not new_process else process or known.process_run,
+        api_run=api or known.api_run,
+        # An adapter may keep its reading for a while, so it belongs to the process that it was first read in.
+        api_run_in=(process if restarted else current) if new_api or known.api_run_in is None else known.api_run_in,
     )
-    if new_process or (new_api and not told_already):
-        ours = known.dropped_at is not None and draft.now - known.dropped_at < OURS_WITHIN
+    if restarted:
         changed = replace(changed, run=known.run + 1, grace_until=draft.now + draft.policy.startup_grace)
+        ours = known.dropped_at is not None and draft.now - known.dropped_at < OURS_WITHIN
         draft.say(
             EntryKind.GATEWAY,
             "the gateway process was restarted"
@@ -99,6 +91,9 @@ def _track_silence(draft: Draft) -> None:
     if look.reachable:
         if known.silent_samples >= SILENT_AFTER_SAMPLES and known.silent_since is not None:
             draft.say(EntryKind.GATEWAY, f"the gateway answers again after {span(now - known.silent_since)}")
+            # Where no run is told, this may be a new process; and what hung needs its time as well.
+            grace = max(known.grace_until, now + draft.policy.startup_grace)
+            draft.gateway = replace(draft.gateway, grace_until=grace)
         draft.gateway = replace(draft.gateway, silent_since=None, silent_samples=0)
     elif look.reachable is False:
         samples = min(known.silent_samples + 1, SILENT_AFTER_SAMPLES)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import ceil
 
 from msgspec.structs import replace
 
+from wasupervisor.decide.attempts import grown
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.memory import IncidentMemory
 from wasupervisor.decide.reasons import TABLE
@@ -13,6 +15,7 @@ from wasupervisor.decide.scene import Scene, expected
 from wasupervisor.decide.words import count, first_names, span
 from wasupervisor.model.journal import EntryKind
 from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.policy import IncidentRule
 from wasupervisor.model.sessions import Condition, Reason
 
 
@@ -21,11 +24,11 @@ def track_incident(draft: Draft, scene: Scene) -> None:
     should_be_up = [name for name, one in draft.sessions.items() if expected(name, one, scene.policy)]
     failing = tuple(sorted(name for name in should_be_up if draft.sessions[name].condition is Condition.FAILING))
     rule = scene.policy.incident
-    enough = max(rule.at_least, rule.share * len(should_be_up))
+    enough = _enough(rule, len(should_be_up))
     if draft.incident is None:
         if len(failing) >= enough and _together(draft, failing, rule.within, enough):
             _begin(draft, scene, failing)
-    elif 2 * len(failing) < enough:
+    elif len(failing) < max(2, enough / 2):
         lasted = span(draft.now - draft.incident.since)
         draft.incident = None
         draft.say(EntryKind.INCIDENT, f"the incident is over after {lasted}")
@@ -37,7 +40,7 @@ def canary_failed(draft: Draft) -> None:
     """A canary was not healed: the next one waits, each time longer, but it is never given up."""
     rule = draft.policy.breaker
     canaries = draft.gateway.canaries + 1
-    wait = min(rule.open_max, rule.open_for * 2.0 ** min(canaries - 1, 60))
+    wait = grown(rule.open_for, 2.0, canaries - 1, rule.open_max)
     draft.gateway = replace(draft.gateway, canaries=canaries, canary_not_before=draft.now + wait)
     if draft.incident is not None:
         draft.incident = replace(draft.incident, canary=None)
@@ -54,9 +57,14 @@ def canary_healed(draft: Draft, name: str) -> None:
         draft.say(EntryKind.INCIDENT, f"the canary {name} is healed; the others follow one after the other")
 
 
+def _enough(rule: IncidentRule, should_be_up: int) -> float:
+    """How many of so many: where there are few, all of them are enough; one alone is none."""
+    return max(2, min(max(rule.at_least, rule.share * should_be_up), should_be_up))
+
+
 def _together(draft: Draft, failing: tuple[str, ...], within: float, enough: float) -> bool:
     begun = sorted(one for name in failing if (one := draft.sessions[name].bad_since) is not None)
-    needed = max(1, round(enough))
+    needed = ceil(enough)
     return any(last - first <= within for first, last in zip(begun, begun[needed - 1 :], strict=False))
 
 

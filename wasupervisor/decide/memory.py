@@ -54,6 +54,10 @@ class Attempt(Value, frozen=True):
     left_stop: bool = False
     """A sighting other than STOPPED was seen after the call."""
     bad_samples: int = 0
+    up: bool = False
+    """It works since the call."""
+    falls: int = 0
+    """How often it worked after the call and then did not any more."""
 
 
 class SessionMemory(Value, frozen=True):
@@ -81,6 +85,8 @@ class SessionMemory(Value, frozen=True):
     remembered: bool = False
     """Was seen healthy once, and so is expected up."""
     operator_stopped: bool = False
+    half_restarted: bool = False
+    """A restart of ours stopped it and did not start it."""
     condition: Condition = Condition.UNKNOWN
     condition_since: float = 0.0
     cause: Reason = Reason.NONE
@@ -93,9 +99,12 @@ class SessionMemory(Value, frozen=True):
     """Times of remedies that did not heal, within the breaker's window."""
     failures: int = 0
     """Remedies since it was last healthy: the exponent of the back-off."""
+    unmade: int = 0
+    """Remedies in a row whose call was not made after all."""
     not_before: float = 0.0
     """End of the back-off."""
     last_restart: float | None = None
+    """When the call of the last restart ended."""
     breaker: Breaker = Breaker()
     withheld: str = ""
     """Code of the last withholding in the journal, so that each is told once."""
@@ -139,6 +148,8 @@ class IncidentMemory(Value, frozen=True):
     canary: str | None = None
     proven: bool = False
     """The canary was healed: the others may follow, one after the other."""
+    withheld: str = ""
+    """Code of the last withholding in the journal: told once for all its sessions."""
 
 
 class ReadyMemory(Value, frozen=True):

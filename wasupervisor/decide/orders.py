@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from wasupervisor.decide.conditions import is_judged_now, is_patient, patience_left
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gates import Block, Kind, first_block
 from wasupervisor.decide.ladder import rung_for
-from wasupervisor.decide.memory import Breaker
-from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.memory import Breaker, SessionMemory
+from wasupervisor.decide.reasons import QR_REASONS, TABLE, Nature
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import span
 from wasupervisor.model.health import Pause
@@ -16,7 +17,8 @@ from wasupervisor.model.journal import EntryKind
 from wasupervisor.model.remedies import Order, OrderKind, RemedyKind, Reply, Verdict
 from wasupervisor.model.sessions import Condition, Reason, State
 
-QR_REASONS = frozenset({Reason.QR_WANTED, Reason.QR_EXPIRED, Reason.LOGGED_OUT})
+Answer = tuple[Verdict, str, float | None]
+"""With the seconds after which it is worth to ask again."""
 
 
 def take_orders(draft: Draft, scene: Scene) -> None:
@@ -62,7 +64,7 @@ def _about_session(draft: Draft, scene: Scene, order: Order) -> None:
         text = f"no session {name!r} is known; `wasupervisor status` lists them"
         draft.replies.append(Reply(order_id=order.id, verdict=Verdict.UNKNOWN_SESSION, text=text))
         return
-    before = draft.sessions[name].condition
+    before, begun = draft.sessions[name].condition, len(draft.remedies)
     draft.say(EntryKind.ORDER, f"{order.kind}{' --force' if order.force else ''} was ordered{_by(order)}", name)
     if order.kind is OrderKind.RESTART:
         verdict, text, retry_after = _restart(draft, scene, name, forced=order.force)
@@ -77,12 +79,13 @@ def _about_session(draft: Draft, scene: Scene, order: Order) -> None:
             previous_status=before,
             current_status="recovering" if after.attempt is not None else after.condition,
             needs_qr=after.cause in QR_REASONS,
+            action=draft.remedies[-1].id if len(draft.remedies) > begun else None,
             retry_after=retry_after,
         )
     )
 
 
-def _restart(draft: Draft, scene: Scene, name: str, *, forced: bool) -> tuple[Verdict, str, float | None]:
+def _restart(draft: Draft, scene: Scene, name: str, *, forced: bool) -> Answer:
     """The verb now: of the gates only store and uplink hold, and with --force not even these."""
     asked = draft.ask(name, RemedyKind.RESTART_SESSION, scene, ordered=True, forced=forced)
     block = first_block(asked)
@@ -93,41 +96,78 @@ def _restart(draft: Draft, scene: Scene, name: str, *, forced: bool) -> tuple[Ve
     return Verdict.ACCEPTED, f"restart_session is performed now; verified when it works for {_stable(scene)}", None
 
 
-def _recover(draft: Draft, scene: Scene, name: str) -> tuple[Verdict, str, float | None]:
-    """Reset the breaker and begin the ladder at once, with all gates."""
+def _recover(draft: Draft, scene: Scene, name: str) -> Answer:
+    """Reset the breaker and begin the ladder anew, with all gates."""
     session = draft.sessions[name]
-    if session.condition in (Condition.HEALTHY, Condition.SETTLING) and session.state is State.WORKING:
+    if session.state is State.WORKING and session.absent_since is None:
+        draft.sessions[name] = _reset(session, draft.now)
         return Verdict.ACCEPTED, "it works; nothing is to be done", None
     if session.attempt is not None:
         return Verdict.WITHHELD, f"{session.attempt.kind} is under way or being verified already", None
-    reset = replace(
-        session,
-        breaker=Breaker(),
-        unverified=(),
-        failures=0,
-        not_before=draft.now,
-        diagnosed=False,
-        withheld="",
-    )
-    kind = rung_for(scene.policy.gateway_kind, session.cause).remedy
-    if session.state is State.STOPPED and scene.policy.gateway_kind == "waha":
-        kind, reset = RemedyKind.START_SESSION, replace(reset, operator_stopped=False, cause=Reason.NOT_STARTED)
-    elif session.condition is Condition.FATAL:
-        kind = rung_for(scene.policy.gateway_kind, session.told).remedy
-        reset = reset if kind is None else replace(reset, condition=Condition.FAILING, cause=session.told)
+    if session.condition is Condition.STOPPED:
+        return _start_stopped(draft, scene, name)
+    if session.condition is Condition.FATAL and TABLE[session.told].nature is Nature.FATAL:
+        return _nothing(session)
+    reset = _reset(session, draft.now)
+    if session.condition is Condition.FATAL and rung_for(scene.policy.gateway_kind, session.told).remedy is not None:
+        reset = replace(reset, condition=Condition.FAILING, cause=session.told)
     draft.sessions[name] = reset
-    if kind is None:
-        row = TABLE[reset.cause]
-        return Verdict.WITHHELD, f"{row.sentence}. {row.advice}".strip(), None
-    asked = draft.ask(name, kind, scene)
+    kind = rung_for(scene.policy.gateway_kind, reset.cause).remedy
+    if kind is None or reset.condition is not Condition.FAILING:
+        return _nothing(reset)
+    if not is_judged_now(name, reset, scene):
+        return Verdict.ACCEPTED, f"its breaker is reset; it is watched whether {kind} is needed", None
+    return _begin(draft, scene, name, kind)
+
+
+def _nothing(session: SessionMemory) -> Answer:
+    row = TABLE[session.cause]
+    return Verdict.WITHHELD, f"nothing can be done from here: {row.sentence}. {row.advice}".strip(), None
+
+
+def _begin(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> Answer:
+    session, asked = draft.sessions[name], draft.ask(name, kind, scene)
     block = first_block(asked)
+    if block is not None and block.kind is not Kind.TURN:
+        verdict, text, wait = _refusal(draft, name, kind, block)
+        return verdict, f"its breaker is reset; {text}", wait
+    if is_patient(session, scene):
+        wait = patience_left(session, scene)
+        text = f"its breaker is reset; {kind} in {span(wait)} if it does not come back by itself"
+        return Verdict.ACCEPTED, text, None
     if block is not None:
-        return _refusal(draft, name, kind, block)
+        return Verdict.ACCEPTED, f"its breaker is reset; {kind} follows as soon as it is its turn: {block.text}", None
     draft.book(asked)
     return Verdict.ACCEPTED, f"its breaker is reset and {kind} is performed now", None
 
 
-def _refusal(draft: Draft, name: str, kind: RemedyKind, block: Block) -> tuple[Verdict, str, float | None]:
+def _start_stopped(draft: Draft, scene: Scene, name: str) -> Answer:
+    """To recover a session that is stopped is to start it; only WAHA stops sessions."""
+    stopped = draft.sessions[name]
+    draft.sessions[name] = replace(_reset(stopped, draft.now), operator_stopped=False, cause=Reason.NOT_STARTED)
+    asked = draft.ask(name, RemedyKind.START_SESSION, scene)
+    block = first_block(asked)
+    if block is not None:
+        draft.sessions[name] = stopped
+        return _refusal(draft, name, RemedyKind.START_SESSION, block)
+    draft.book(asked)
+    return Verdict.ACCEPTED, "start_session is performed now", None
+
+
+def _reset(session: SessionMemory, now: float) -> SessionMemory:
+    return replace(
+        session,
+        breaker=Breaker(),
+        unverified=(),
+        failures=0,
+        unmade=0,
+        not_before=now,
+        diagnosed=False,
+        withheld="",
+    )
+
+
+def _refusal(draft: Draft, name: str, kind: RemedyKind, block: Block) -> Answer:
     wait = None if block.until is None else max(0.0, block.until - draft.now)
     text = f"{kind} is withheld{'' if wait is None else f' for {span(wait)}'}: {block.text}"
     draft.say(EntryKind.WITHHELD, text, name)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from wasupervisor.decide.conditions import WORKED, is_ripe, patience_left
+from wasupervisor.decide.conditions import WORKED, is_judged_now, is_patient, patience_left
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gates import Block, Kind, first_block, only_gateway_restart_heals
 from wasupervisor.decide.ladder import rung_for
 from wasupervisor.decide.memory import SessionMemory
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene
-from wasupervisor.decide.words import span
+from wasupervisor.decide.words import count, span
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.remedies import RemedyKind
-from wasupervisor.model.sessions import Condition, State
+from wasupervisor.model.sessions import Condition, Reason, State
 
 
 def plan(draft: Draft, scene: Scene) -> None:
     """Ask for the remedy of every session that needs one, the least tried first."""
-    waiting = [name for name, one in draft.sessions.items() if one.condition is not Condition.HEALTHY]
+    waiting = [name for name, one in draft.sessions.items() if one.condition is not Condition.HEALTHY or one.attempt]
     for name in sorted(waiting, key=lambda name: _rank(draft.sessions[name], name)):
         if name not in draft.next:
             _plan_one(draft, scene, name)
@@ -44,9 +44,12 @@ def _plan_one(draft: Draft, scene: Scene, name: str) -> None:
 
 def _try_remedy(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> None:
     session = draft.sessions[name]
+    if not is_judged_now(name, session, scene):
+        draft.next[name] = f"watched: {session.claim or session.state} is not seen for long enough to be judged"
+        return
     asked = draft.ask(name, kind, scene)
     block = first_block(asked)
-    if not is_ripe(session, scene) and (block is None or block.kind is Kind.TURN):
+    if is_patient(session, scene) and (block is None or block.kind is Kind.TURN):
         draft.next[name] = f"{kind} in {span(patience_left(session, scene))} if it does not come back by itself"
         return
     if block is None:
@@ -55,30 +58,38 @@ def _try_remedy(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> None
     if only_gateway_restart_heals(asked) and block.code == "lone":
         draft.wants_process_restart.append(name)
     draft.next[name] = _withheld_text(session, kind, block, scene)
-    _tell_withheld(draft, name, kind, block)
+    if block.kind is not Kind.TURN:
+        _tell_withheld(draft, name, kind, block)
 
 
 def _tell_withheld(draft: Draft, name: str, kind: RemedyKind, block: Block) -> None:
-    """Journal a withheld remedy once for each reason. Waiting for a turn is no withholding."""
-    session = draft.sessions[name]
-    if block.kind is Kind.TURN or session.withheld == block.code:
-        return
-    draft.sessions[name] = replace(session, withheld=block.code)
+    """Journal a withheld remedy once for each reason, and in an incident once for all its sessions.
+
+    Waiting for a turn is no withholding.
+    """
+    session, incident = draft.sessions[name], draft.incident
     until = "" if block.until is None else f", for {span(block.until - draft.now)}"
-    draft.entries.append(
-        Entry(
-            kind=EntryKind.WITHHELD,
-            text=f"{kind} is withheld{until}: {block.text}",
-            session=name,
-            reason=session.cause,
-            remedy=kind,
-            outcome=block.code,
-        )
+    entry = Entry(
+        kind=EntryKind.WITHHELD,
+        text=f"{kind} is withheld{until}: {block.text}",
+        session=name,
+        reason=session.cause,
+        remedy=kind,
+        outcome=block.code,
     )
+    if block.kind is Kind.GATE and incident is not None and not incident.proven and name in incident.sessions:
+        if incident.withheld != block.code:
+            draft.incident = replace(incident, withheld=block.code)
+            text = f"{kind} of {count(len(incident.sessions), 'session')} is withheld{until}: {block.text}"
+            draft.entries.append(replace(entry, text=text, session=None))
+    elif session.withheld != block.code:
+        draft.sessions[name] = replace(session, withheld=block.code)
+        draft.entries.append(entry)
 
 
 def _withheld_text(session: SessionMemory, kind: RemedyKind, block: Block, scene: Scene) -> str:
-    attempt = f"attempt {session.failures + 1} of {scene.policy.breaker.failures}"
+    most, number = scene.policy.breaker.failures, session.failures + 1
+    attempt = f"attempt {number} of {most}" if number <= most else f"attempt {number}"
     if block.until is not None:
         return f"{kind} in {span(block.until - scene.now)} ({attempt}): {block.text}"
     return f"{kind} is withheld: {block.text}"
@@ -101,10 +112,13 @@ def _waiting(session: SessionMemory, scene: Scene, why: str) -> str:
         return f"healthy if it stays so for {span(scene.policy.stable_for - (scene.now - session.working_since))} more"
     if session.condition in WORKED or session.condition is Condition.UNKNOWN:
         if session.state is State.STARTING:
-            return f"left alone for {span(patience_left(session, scene))} more: the gateway is at it"
+            more = "" if session.patience_from is None else f" for {span(patience_left(session, scene))} more"
+            return f"left alone{more}: the gateway is at it"
+        if session.cause is Reason.UNREADABLE and session.condition is Condition.UNKNOWN:
+            return f"nothing is done: {row.sentence}"
         return "watched: it is not bad for long enough to be judged"
     if session.condition is Condition.STOPPED:
-        return "nothing: it is stopped, and stays so until its operator starts it"
+        return f"nothing is done: {row.sentence}"
     if session.condition is Condition.FAILING and not why:
         return f"nothing is done: {row.sentence}"
     return f"nothing is done: {why}" if why else row.advice

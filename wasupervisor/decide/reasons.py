@@ -50,6 +50,8 @@ ROWS: tuple[ReasonRow, ...] = (
         R.STUCK_STARTING,
         N.TRANSIENT,
         "it has been starting for longer than it takes to heal by itself",
+        "If no restart heals it: open WhatsApp on the phone and read what it says, look at the gateway's log, and "
+        "update the gateway.",
     ),
     ReasonRow(
         R.QR_WANTED,
@@ -127,6 +129,9 @@ ROWS: tuple[ReasonRow, ...] = (
 )
 
 TABLE: dict[Reason, ReasonRow] = {row.reason: row for row in ROWS}
+
+QR_REASONS = frozenset({Reason.QR_WANTED, Reason.QR_EXPIRED, Reason.LOGGED_OUT})
+"""What ends only when a person scans a QR code."""
 
 CONDITION_OF: dict[Nature, Condition] = {
     Nature.FINE: Condition.HEALTHY,

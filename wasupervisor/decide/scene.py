@@ -25,7 +25,9 @@ class Scene(Value, frozen=True):
     run: int
     """The present run of the gateway process."""
     run_known: bool
-    """Whether a restart of the process would be noticed at all."""
+    """Whether this look tells which run it is. Without it nobody can say whose a stop is."""
+    gap: bool
+    """Nothing was seen of the sessions for a while: what lasted before may have been something else since."""
     uplink: UplinkState
     store_ok: bool | None
     working: frozenset[str]

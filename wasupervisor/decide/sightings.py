@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wasupervisor.decide.attempts import take_result, verify
+from wasupervisor.decide.attempts import verify
 from wasupervisor.decide.conditions import (
     conclude,
     first_sight,
@@ -13,25 +13,14 @@ from wasupervisor.decide.conditions import (
 )
 from wasupervisor.decide.draft import Draft, forget_old
 from wasupervisor.decide.incidents import canary_failed, canary_healed
-from wasupervisor.decide.memory import BreakerState, SessionMemory
+from wasupervisor.decide.memory import SessionMemory
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene, included
 from wasupervisor.decide.words import span
 from wasupervisor.model.journal import EntryKind
-from wasupervisor.model.sessions import Condition, Reason, Sighting
+from wasupervisor.model.sessions import Condition, Reason, Sighting, State
 
 BAD = frozenset({Condition.FAILING, Condition.FATAL, Condition.NEEDS_HUMAN, Condition.MISSING})
-
-
-def take_results(draft: Draft, scene: Scene) -> None:
-    """Book how calls ended, before the sessions are looked at."""
-    for result in draft.observation.results:
-        known = draft.sessions.get(result.session)
-        if known is None:
-            continue
-        draft.sessions[result.session], entry = take_result(known, result, scene)
-        if entry is not None:
-            draft.entries.append(entry)
 
 
 def take_sightings(draft: Draft, scene: Scene) -> None:
@@ -60,7 +49,8 @@ def _take_one(draft: Draft, scene: Scene, name: str, sighting: Sighting) -> None
     if before is None or before.state is not after.state:
         claim = sighting.claim or str(sighting.state)
         draft.say(EntryKind.SEEN, f"the gateway says {claim}" + (f", before {before.claim}" if before else ""), name)
-    _judge(draft, scene, name, before, forget_old(after, scene.now))
+    if sighting.fresh or before is None:
+        _judge(draft, scene, name, before, forget_old(after, scene.now))
 
 
 def _take_absent(draft: Draft, scene: Scene, name: str) -> None:
@@ -83,17 +73,21 @@ def _judge(draft: Draft, scene: Scene, name: str, before: SessionMemory | None, 
     if verdict is not None:
         draft.entries.append(verdict)
         _tell_breaker(draft, name, tracked, verified)
-        attempt = tracked.attempt
-        canary = draft.incident is not None and draft.incident.canary == name and not draft.incident.proven
-        if verdict.outcome == "not_healed" and attempt is not None and (attempt.lone or canary):
-            canary_failed(draft)
+        if verdict.outcome == "not_healed":
+            _tell_canary(draft, name, tracked)
     _tell_condition(draft, scene, name, before, after)
     if after.condition is Condition.HEALTHY and (before is None or before.condition is not Condition.HEALTHY):
         canary_healed(draft, name)
 
 
+def _tell_canary(draft: Draft, name: str, before: SessionMemory) -> None:
+    lone = before.attempt is not None and before.attempt.lone
+    if lone or (draft.incident is not None and draft.incident.canary == name and not draft.incident.proven):
+        canary_failed(draft)
+
+
 def _tell_breaker(draft: Draft, name: str, before: SessionMemory, after: SessionMemory) -> None:
-    if after.breaker.state is BreakerState.OPEN and before.breaker.state is not BreakerState.OPEN:
+    if after.breaker.trips > before.breaker.trips:
         lasts = span(after.breaker.until - draft.now)
         draft.say(EntryKind.BREAKER, f"its breaker opens for {lasts} (trip {after.breaker.trips})", name, warn=True)
 
@@ -106,10 +100,16 @@ def _tell_condition(draft: Draft, scene: Scene, name: str, before: SessionMemory
     if after.condition in BAD:
         text = f"{after.condition}: {row.sentence}"
         draft.say(EntryKind.CONCLUDED, f"{text}. {row.advice}" if row.advice else text, name, warn=True)
-    elif after.condition is Condition.HEALTHY:
-        away = "" if before is None or old in (None, Condition.SETTLING) else f" after {span(scene.now - before.since)}"
-        again = ", by itself" if before is not None and before.failures == 0 and old in BAD else ""
-        draft.say(EntryKind.CONCLUDED, f"healthy{away}{again}", name)
+    elif after.condition is Condition.SETTLING and after.state is State.WORKING:
+        draft.say(EntryKind.CONCLUDED, _works_again(before, scene), name)
     elif old is not None or after.condition is Condition.STOPPED:
         told = "" if after.cause is Reason.NONE else f": {row.sentence}"
         draft.say(EntryKind.CONCLUDED, f"{after.condition}{told}", name)
+
+
+def _works_again(before: SessionMemory | None, scene: Scene) -> str:
+    stays = f"healthy if it stays so for {span(scene.policy.stable_for)}"
+    if before is None or before.bad_since is None:
+        return f"it works; {stays}"
+    by_itself = ", by itself" if before.attempt is None and before.failures == 0 else ""
+    return f"it works again after {span(scene.now - before.bad_since)}{by_itself}; {stays}"

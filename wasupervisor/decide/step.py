@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wasupervisor.decide.concluding import conclude_health
+from wasupervisor.decide.conditions import wants_uplink
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import scene_of, track_gateway
@@ -10,7 +11,8 @@ from wasupervisor.decide.incidents import track_incident
 from wasupervisor.decide.memory import Memory
 from wasupervisor.decide.orders import end_pause, take_orders
 from wasupervisor.decide.planning import plan
-from wasupervisor.decide.sightings import take_results, take_sightings
+from wasupervisor.decide.results import take_results
+from wasupervisor.decide.sightings import take_sightings
 from wasupervisor.model.observation import Observation
 from wasupervisor.model.policy import Policy
 
@@ -30,9 +32,9 @@ def step(memory: Memory, observation: Observation, now: float, dice: float, poli
     """
     draft = Draft(memory, observation, now, dice, policy)
     end_pause(draft)
+    take_results(draft)
     track_gateway(draft)
     scene = scene_of(draft)
-    take_results(draft, scene)
     take_sightings(draft, scene)
     track_incident(draft, scene)
     draft.count_in_flight()
@@ -52,5 +54,5 @@ def step(memory: Memory, observation: Observation, now: float, dice: float, poli
         remedies=tuple(draft.remedies),
         journal=tuple(draft.entries),
         replies=tuple(draft.replies),
-        ask_uplink=any(one.bad_since is not None for one in draft.sessions.values()),
+        ask_uplink=any(wants_uplink(one) for one in draft.sessions.values()),
     )
