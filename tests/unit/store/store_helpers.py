@@ -36,7 +36,7 @@ def open_again(directory: Path, **options: object) -> tuple[Opened, list[str], t
 
 
 CHILD = """
-import sys
+import signal, sys
 from pathlib import Path
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.store.database import Database
@@ -45,14 +45,15 @@ from wasupervisor.store.timeline import Saved
 database = Database(Path(sys.argv[1]))
 opened = database.open()
 number = int(opened.memory or b"0")
-while True:
+while number < int(sys.argv[2]):
     number += 1
     entry = Entry(kind=EntryKind.REMEDY, text=str(number))
     moment = Saved(timeline=float(number), boottime=0.0, wall=0.0)
     database.commit(b"%d" % number, moment, [Line(0.0, 0.0, entry)])
     print(number, flush=True)
+signal.pause()
 """
-"""Commits for ever, and prints each number that it has committed."""
+"""Commits up to the number it is given, prints each that it has committed, and waits for its end."""
 
 
 def fill_state(directory: Path) -> None:

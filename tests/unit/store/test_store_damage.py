@@ -30,7 +30,7 @@ def filled(tmp_path: Path) -> Path:
 def test_kill_9_at_any_point_loses_nothing_that_was_committed(tmp_path: Path) -> None:
     dice = random.Random(4711)
     for _ in range(20):
-        with subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE) as child:
+        with subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path), "1000000"], stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
             for _ in range(dice.randrange(1, 40)):
                 assert child.stdout.readline()

@@ -83,6 +83,21 @@ def test_text_that_cannot_be_stored_does_not_cost_the_commit(tmp_path: Path) -> 
     writer.close()
 
 
+def test_memory_and_journal_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    subject = database(tmp_path)
+    subject.open()
+    subject.commit(b"before", moment(), [line("before")])
+    unbindable = line("never")._replace(at=object())  # type: ignore[arg-type]
+    with pytest.raises(StateUnwritable):
+        subject.commit(b"never", moment(), [line("never"), unbindable])
+    assert read_state(tmp_path).memory == b"before"
+    subject.commit(b"after", moment(), [line("after")])
+    subject.close()
+    opened, texts, _ = open_again(tmp_path)
+    assert opened.memory == b"after"
+    assert texts == ["before", "after"]
+
+
 def test_a_newer_state_is_refused_and_not_touched(filled: Path) -> None:
     connection = sqlite3.connect(filled / "state.db")
     connection.execute("PRAGMA journal_mode=DELETE")
