@@ -181,8 +181,7 @@ class Database:
                 if create:
                     raise
             except PermissionError:
-                place = path if path.exists() else path.parent
-                raise StoreError(f"{path} cannot be opened: {whose(place)}") from None
+                raise StoreError(f"{path} cannot be opened: {whose(path)}") from None
             except IsADirectoryError:
                 raise StoreError(f"{path} is a directory: move it away, or set another state.directory") from None
 
@@ -224,8 +223,8 @@ class Database:
             self._decodes(opened.memory)
         except Exception as error:
             why = f"its memory cannot be used: {error}"
-            aside = _free_name(self.path.with_name(f"memory.corrupt-{self._stamp()}.json"))
             try:
+                aside = _free_name(self.path.with_name(f"memory.corrupt-{self._stamp()}.json"))
                 aside.touch(mode=0o600)
                 aside.write_bytes(opened.memory)
             except OSError:
@@ -332,7 +331,7 @@ def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_dev, found.st_ino
 

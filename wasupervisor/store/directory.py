@@ -77,11 +77,16 @@ def tighten_file(path: Path) -> None:
 
 
 def whose(path: Path) -> str:
-    """Who owns it and who we are, for the end of an error message."""
-    owner, us = _user(path.stat().st_uid), _user(os.geteuid())
-    if owner == us:
-        return f"its mode is {stat.S_IMODE(path.stat().st_mode):04o}; give {us} the right to write"
-    return f"it belongs to {owner} and wasupervisor runs as {us}; chown it, or run as {owner}"
+    """Who owns it, or the nearest directory above it that can be looked at, and who we are; ends an error message."""
+    us = _user(os.geteuid())
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            found = place.stat()
+            owner = _user(found.st_uid)
+            if owner == us:
+                return f"the mode of {place} is {stat.S_IMODE(found.st_mode):04o}; give {us} the right to write"
+            return f"{place} belongs to {owner} and wasupervisor runs as {us}; chown it, or run as {owner}"
+    return f"wasupervisor runs as {us}; give it the right to"
 
 
 def _user(uid: int) -> str:

@@ -62,8 +62,7 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except PermissionError:
-        place = path if path.exists() else path.parent
-        raise StoreError(f"{path} cannot be opened: {whose(place)}") from None
+        raise StoreError(f"{path} cannot be opened: {whose(path)}") from None
     except OSError:
         pass
     # Read-only or full: lock what can be opened, at the worst the directory itself.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from wasupervisor.store.database import Database
 from wasupervisor.store.directory import prepare_directory, tighten_file
 from wasupervisor.store.errors import StateDirectoryInUse, StoreError
 from wasupervisor.store.lock import DirectoryLock
@@ -47,6 +48,11 @@ def as_nobody() -> Iterator[Path]:
             os.seteuid(0)
     place.chmod(0o700)
     shutil.rmtree(place)
+
+
+def take_and_open(directory: Path) -> None:
+    DirectoryLock.acquire(directory).release()
+    Database(directory).open()
 
 
 def test_a_second_process_is_refused_and_told_the_pid_of_the_first(tmp_path: Path) -> None:
@@ -141,7 +147,7 @@ def test_a_directory_that_cannot_be_created_is_told(as_nobody: Path) -> None:
 
 def test_a_directory_that_we_may_not_write_is_told(as_nobody: Path) -> None:
     as_nobody.chmod(0o500)
-    with pytest.raises(StoreError, match="is not writable: its mode is 0500"):
+    with pytest.raises(StoreError, match=r"is not writable: the mode of .* is 0500"):
         prepare_directory(as_nobody)
     with pytest.raises(StoreError, match="lock cannot be opened"):
         DirectoryLock.acquire(as_nobody)
@@ -154,7 +160,18 @@ def test_a_directory_of_somebody_else_is_told_with_both_names(as_nobody: Path) -
     theirs = as_nobody / "state"
     theirs.mkdir(0o755)
     os.seteuid(65534)
-    with pytest.raises(StoreError, match="it belongs to root and wasupervisor runs as nobody"):
+    with pytest.raises(StoreError, match="/state belongs to root and wasupervisor runs as nobody"):
         prepare_directory(theirs)
     os.seteuid(0)
     shutil.rmtree(theirs)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to own a file as somebody else")
+@pytest.mark.parametrize("name", ["state.db", "state.db-wal", "lock"])
+def test_files_that_root_left_behind_are_told_with_what_to_do(as_nobody: Path, name: str) -> None:
+    os.seteuid(0)
+    (as_nobody / name).touch(0o600)
+    os.seteuid(65534)
+    with pytest.raises(StoreError, match=f"{name} belongs to root and wasupervisor runs as nobody; chown it"):
+        take_and_open(as_nobody)
