@@ -180,11 +180,11 @@ class SimulatedGateway:
     def _fault_for(self, request: Request) -> _ActiveFault | None:
         for active in reversed(self._faults):
             fault = active.fault
-            if fault.method in ("*", request.method) and fnmatchcase(request.target, fault.path):
+            fits = fault.method in ("*", request.method) and fnmatchcase(request.target, fault.path)
+            # A used-up fault stays in the list, so that those who still hang in it can be let go.
+            if fits and active.times_left != 0:
                 if active.times_left is not None:
                     active.times_left -= 1
-                    if active.times_left <= 0:
-                        self._faults.remove(active)
                 return active
         return None
 

@@ -135,6 +135,22 @@ async def test_a_hang_answers_nobody_and_loses_what_was_asked() -> None:
         assert gateway.world.sessions["s1"].restarts == 0
 
 
+async def test_a_hang_for_one_call_lets_the_next_one_through() -> None:
+    async with simulated() as (gateway, client):
+        gateway.apply(faults.Http(answer="hang", times=1))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_breaks_off, client)
+            while gateway.count("GET /health") == 0:  # noqa: ASYNC110 - nobody tells when a call came in
+                await anyio.sleep(0.001)
+            assert (await client.get("/ping")).status_code == 200
+            gateway.apply(faults.HttpCalm())
+
+
+async def _breaks_off(client: httpx.AsyncClient) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        await client.get("/health")
+
+
 async def test_a_frozen_process_carries_out_later_what_timed_out() -> None:
     async with simulated() as (gateway, client):
         gateway.apply(faults.Process(action="freeze"))

@@ -255,6 +255,15 @@ def test_a_killed_process_stays_away_without_a_keeper() -> None:
     assert status(world) == "WORKING"
 
 
+def test_a_restart_under_way_dies_with_its_process(world: WahaWorld) -> None:
+    pending = world.restart("s1")
+    passes(world, 1)
+    happens(world, faults.Process(action="kill", back_after=0.5))
+    passes(world, 10)
+    assert pending.dropped
+    assert (status(world), world.sessions["s1"].logins) == ("WORKING", 2)
+
+
 def test_sigterm_shows_all_stopped_and_takes_three_seconds(world: WahaWorld) -> None:
     happens(world, faults.Process(action="terminate"))
     assert {session.status for session in world.sessions.values()} == {"STOPPED"}
