@@ -261,7 +261,7 @@ async def test_memory_and_database_give_a_state_together(
     assert {one.name: (one.state, one.reason, *truths(one.truths)) for one in look.sightings} == expected
     assert look.store_ok is (not rows.startswith("pgdown"))
     assert ("cannot reach its database" in look.detail) is rows.startswith("pgdown")
-    assert look.notes == ()
+    assert look.notes == ((look.detail,) if look.detail else ())
 
 
 def truths(kept: Truths | None) -> tuple[str | None, str | None]:
@@ -286,6 +286,7 @@ async def test_a_wrong_key_is_told_although_the_page_needs_none(api: Any, evolut
     look = await evolution.look()
     assert look.trouble is Trouble.UNAUTHORIZED
     assert "gateway.api_key" in look.detail
+    assert look.notes == (look.detail,)
     assert look.sightings is not None
     assert [one.state for one in look.sightings] == [State.WORKING] * 3
     assert look.store_ok is None

@@ -151,23 +151,23 @@ class EvolutionGateway:
         sightings = tuple(
             sight(name, known[name].word, row, fresh=known[name].at >= began) for name, row in rows.items()
         )
-        detail = f"connectionState: {hung.detail}; is Evolution's Redis down?" if hung else ""
-        return self._seen(turn, sightings, detail=detail)
+        told_of = f"connectionState: {hung.detail}; is Evolution's Redis down?" if hung else ""
+        return self._seen(turn, sightings, hung=told_of)
 
-    def _seen(
-        self, turn: Turn, sightings: tuple[Sighting, ...], *, version: str | None = None, detail: str = ""
-    ) -> Look:
+    def _seen(self, turn: Turn, sightings: tuple[Sighting, ...], *, version: str | None = None, hung: str = "") -> Look:
+        """The instances, and in the notes what could not be read beside them."""
         failure = self._database.failure
         refused = failure is not None and failure.trouble is Trouble.UNAUTHORIZED
+        unread = tuple(detail for detail in (hung, failure.detail if failure else "") if detail)
         return Look(
             reachable=True,
             sightings=sightings,
             trouble=Trouble.UNAUTHORIZED if refused else None,
-            detail=detail or (failure.detail if failure else ""),
+            detail="; ".join(unread),
             latency_seconds=turn.latency,
             version=version,
             store_ok=self._database.ok,
-            notes=self._notes(),
+            notes=(*unread, *self._notes()),
         )
 
     async def _unseen(self, turn: Turn, failure: Failure | None) -> Look:

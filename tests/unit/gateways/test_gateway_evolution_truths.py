@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,15 @@ def test_without_a_row_the_database_is_unknown() -> None:
 def test_the_cloud_api_works_or_is_unknown(memory: str | None) -> None:
     row = Row("open", integration="WHATSAPP-BUSINESS")
     assert judge(memory, row) is (CLOUD if memory == "open" else UNREADABLE)
+
+
+def test_the_docs_tell_each_row_as_the_table_does() -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "gateways.md").read_text()
+    for row in TABLE:
+        (line,) = [line for line in docs.splitlines() if row.sentence in line]
+        memory, database, said = (cell.strip() for cell in line.strip("|").split("|")[:3])
+        assert memory == row.memory
+        assert database.startswith("any" if row.database == "*" else row.database)
+        assert all(str(code) in database for code in row.codes)
+        if row.reason not in (Reason.NONE, Reason.NOT_LOADED):
+            assert f"`{row.reason}`" in said
