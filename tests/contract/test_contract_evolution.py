@@ -149,7 +149,7 @@ ACTIONS = {
     "pgdown-restart-of-healthy-instance": (Outcome.ACCEPTED, "200"),
     "qrlimit-restart": (Outcome.ACCEPTED, "200"),
     "redis-error-on-hget-restart": (Outcome.ACCEPTED, "200"),
-    "redisdown-restart": (Outcome.TIMED_OUT, "no answer within"),
+    "redisdown-restart": (Outcome.TIMED_OUT, "no answer in time"),
     "restart-404-unknown": (Outcome.REFUSED, "has not loaded the instance"),
     "restart-close": (Outcome.REFUSED, "nothing was restarted"),
     "restart-open": (Outcome.ACCEPTED, "200"),

@@ -73,7 +73,7 @@ NO_LISTS = {
     "core-sessions-all-bad": (True, Trouble.BAD_STATUS, "answered 400 Bad Request"),
     "core-sessions-nokey": (True, Trouble.UNAUTHORIZED, "gateway.api_key"),
     "core-sessions-wrongkey": (True, Trouble.UNAUTHORIZED, "gateway.api_key"),
-    "sigstop-sessions": (False, Trouble.TIMED_OUT, "no answer within"),
+    "sigstop-sessions": (False, Trouble.TIMED_OUT, "no answer in time"),
 }
 SESSIONS = {
     "core-session-default-starting": (State.STARTING, Reason.RECONNECTING, None),

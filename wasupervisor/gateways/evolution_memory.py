@@ -38,7 +38,7 @@ class Metrics:
 
     def __init__(self, clock: Clock, auth: str | None) -> None:
         self._clock = clock
-        self._headers = {"Authorization": f"Basic {base64.b64encode(auth.encode()).decode()}"} if auth else None
+        self._headers = None if auth is None else {"Authorization": _basic(auth)}
         self._retry_at = -math.inf
         self._last: tuple[bytes, Page] | None = None
         self.note: str | None = None
@@ -81,6 +81,10 @@ class Metrics:
         self._last = None
         self.note = notes.get(status or 0, f"Evolution's /metrics {why}: each instance is asked by itself")
         self._retry_at = self._clock() + (TRY_AGAIN if status in notes else TRY_AGAIN_SOON)
+
+
+def _basic(auth: str) -> str:
+    return f"Basic {base64.b64encode(auth.encode('utf-8', 'surrogateescape')).decode('ascii')}"
 
 
 AT_ONCE = 8

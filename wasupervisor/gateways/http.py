@@ -90,7 +90,9 @@ class HttpClient:
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self._base = _base_of(url)
         # As bytes, because httpx shows a text that is not ASCII, which may be the key, in its error.
-        self._headers = [(name.encode("latin-1"), value.encode()) for name, value in headers.items()]
+        self._headers = [
+            (name.encode("latin-1"), value.encode("utf-8", "surrogateescape")) for name, value in headers.items()
+        ]
         self._tls = _tls_for(self._base)
         self._polls: httpx.AsyncClient | None = None
         # At INFO httpx logs every URL, and a URL may hold a session's name or a password.
@@ -158,7 +160,7 @@ class _Call:
 
     def __init__(self, method: str, url: str, timeout: float, limit: int, headers: Mapping[str, str] | None) -> None:
         self._method, self._url, self._limit, self._headers = method, url, limit, headers
-        self._timeout, self._deadline = timeout, anyio.current_time() + timeout
+        self._deadline = anyio.current_time() + timeout
         self.progress = Progress.NOT_SENT
         self.connected = False
         """Whether it opened a connection, rather than use a kept one."""
@@ -194,9 +196,10 @@ class _Call:
             self.progress = Progress.SENT
 
     def _failed(self, error: Exception) -> Failure:
-        trouble, detail, at_least = _explain(error, self._timeout)
-        # A pool that never has a free connection, or an error that no library announces, would last for ever.
-        self.library_failed = isinstance(error, httpx.PoolTimeout) or not isinstance(error, _EXPECTED)
+        trouble, detail, at_least = _explain(error)
+        # A pool that never gives a connection, or an error that no library announces, would last for ever.
+        stuck = trouble is Trouble.TIMED_OUT and self.progress is Progress.NOT_SENT and not self.connected
+        self.library_failed = stuck or not isinstance(error, _EXPECTED)
         self.broke = trouble is Trouble.DROPPED and self.progress is Progress.SENT
         return Failure(trouble, detail, max(self.progress, at_least))
 
@@ -225,19 +228,20 @@ async def _read(response: httpx.Response, limit: int) -> Reply | Failure:
     return Reply(status, bytes(body))
 
 
-def _explain(error: Exception, timeout: float) -> tuple[Trouble, str, Progress]:
+def _explain(error: Exception) -> tuple[Trouble, str, Progress]:
     """What an error means, in our words only, and how far the call got at the least.
 
-    The library's own texts are not used: h11 repeats a header that it refuses, which may be the key.
+    The library's own texts are not used: h11 repeats a header that it refuses, which may be the key. Nor is a number
+    that changes from call to call: what is told again and again had better be the same.
     """
     not_sent, sent = Progress.NOT_SENT, Progress.SENT
     match error:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return Trouble.TIMED_OUT, f"no connection within {timeout:.3g} s", not_sent
+            return Trouble.TIMED_OUT, "no connection in time", not_sent
         case httpx.TimeoutException():
-            return Trouble.TIMED_OUT, f"no answer within {timeout:.3g} s", sent
+            return Trouble.TIMED_OUT, "no answer in time", sent
         case TimeoutError():
-            return Trouble.TIMED_OUT, f"no answer within {timeout:.3g} s", not_sent
+            return Trouble.TIMED_OUT, "no answer in time", not_sent
         case httpx.ConnectError():
             return *_explain_connect(error), not_sent
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():

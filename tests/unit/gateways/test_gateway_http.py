@@ -77,7 +77,7 @@ async def test_a_host_that_is_not_known(ends: list[HttpClient], monkeypatch: pyt
 async def test_a_hung_process_accepts_and_never_answers(ends: list[HttpClient]) -> None:
     async with wired(hang) as wire:
         answer = await ask(wire.url, ends, timeout=0.1)
-    assert answer == Failure(Trouble.TIMED_OUT, "no answer within 0.1 s", Progress.SENT)
+    assert answer == Failure(Trouble.TIMED_OUT, "no answer in time", Progress.SENT)
 
 
 async def test_an_answer_that_drips_for_ever_is_timed_out_as_a_whole(ends: list[HttpClient]) -> None:
@@ -253,6 +253,15 @@ async def test_cancellation_passes_and_the_client_still_works(ends: list[HttpCli
         assert await client.ask("GET", "/x", timeout=5.0) == Reply(200, b"[]")
 
 
+async def test_a_pool_that_never_gives_a_connection_is_replaced(ends: list[HttpClient]) -> None:
+    async with wired(always(http(200, b"[]"))) as wire:
+        client = client_for(wire.url, ends)
+        client._polls = httpx.AsyncClient(limits=httpx.Limits(max_connections=0), timeout=None)
+        answer = await client.ask("GET", "/x", timeout=0.05)
+        assert answer == Failure(Trouble.TIMED_OUT, "no answer in time", Progress.NOT_SENT)
+        assert await client.ask("GET", "/x", timeout=5.0) == Reply(200, b"[]")
+
+
 async def test_https_where_http_is_spoken(ends: list[HttpClient]) -> None:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -325,7 +334,7 @@ def test_every_error_of_the_library_is_tested() -> None:
     assert announced - known == set()
 
 
-@pytest.mark.parametrize("key", ["bad\r\nkey " + SECRET, SECRET + "\x00", "schlüssel-" + SECRET])
+@pytest.mark.parametrize("key", ["bad\r\nkey " + SECRET, SECRET + "\x00", "schlüssel-" + SECRET, "\udcff" + SECRET])
 async def test_a_key_that_http_forbids_is_no_crash_and_is_not_shown(key: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with wired(always(http(200, b"[]"))) as wire:
@@ -335,7 +344,7 @@ async def test_a_key_that_http_forbids_is_no_crash_and_is_not_shown(key: str, ca
         await gateway.aclose()
     for text in (repr(look), repr(answer), caplog.text):
         assert SECRET not in text
-    if not key.isprintable():
+    if set(key) & set("\r\n\x00"):
         assert look.sightings is None
         assert "gateway.api_key" in look.detail
 
