@@ -102,11 +102,13 @@ class Store:
             NewerState: a later release wrote it.
             StoreError: it cannot be used.
         """
-        begin = functools.partial(_begin, directory, decodes, wall_clock)
+        given_up = threading.Event()
+        begin = functools.partial(_begin, directory, decodes, wall_clock, given_up)
         try:
             with anyio.fail_after(timeout):
                 lock, database, opened = await anyio.to_thread.run_sync(begin, abandon_on_cancel=True)
         except TimeoutError:
+            given_up.set()
             raise StoreError(
                 f"state.directory {directory} has not answered for {timeout:g} s: does its disk hang?"
             ) from None
@@ -242,13 +244,17 @@ class Store:
 
 
 def _begin(
-    directory: Path, decodes: Decodes | None, wall: Callable[[], float]
+    directory: Path, decodes: Decodes | None, wall: Callable[[], float], given_up: threading.Event
 ) -> tuple[DirectoryLock, Database, Opened]:
     prepare_directory(directory)
     lock = DirectoryLock.acquire(directory)
+    database = Database(directory, decodes=decodes, wall=wall)
     try:
-        database = Database(directory, decodes=decodes, wall=wall)
-        return lock, database, database.open()
+        opened = database.open()
+        if given_up.is_set():
+            raise StoreError("nobody waits for it any more")
     except BaseException:
+        database.close()
         lock.release()
         raise
+    return lock, database, opened

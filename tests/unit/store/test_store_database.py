@@ -135,8 +135,10 @@ def test_a_step_that_fails_leaves_the_step_before(tmp_path: Path) -> None:
     open_again(tmp_path)
     steps = (*STEPS, ("CREATE TABLE colours (name TEXT)", "INSERT INTO nowhere VALUES (1)"))
     connection = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    subject = database(tmp_path, steps=steps)
     with pytest.raises(sqlite3.OperationalError):
-        database(tmp_path, steps=steps)._open_to_write()
+        subject._open_to_write()
+    subject.close()
     assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'colours'").fetchone() == (0,)
     connection.close()

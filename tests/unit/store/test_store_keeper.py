@@ -288,11 +288,15 @@ async def test_closing_is_done_even_when_cancelled_and_nothing_is_written_afterw
     DirectoryLock.acquire(tmp_path).release()
 
 
-async def test_a_start_on_a_disk_that_hangs_is_told(
+async def test_a_start_on_a_disk_that_hangs_is_told_and_holds_nothing_afterwards(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = threading.Event()
+    answers, ended = threading.Event(), threading.Event()
+    release = DirectoryLock.release
     monkeypatch.setattr(keeper, "prepare_directory", lambda directory: answers.wait(30))
+    monkeypatch.setattr(DirectoryLock, "release", lambda lock: (release(lock), ended.set()))
     with pytest.raises(StoreError, match=r"has not answered for 0\.05 s: does its disk hang\?"):
         await world.open(tmp_path, timeout=0.05)
     answers.set()
+    assert await anyio.to_thread.run_sync(ended.wait, 30)
+    await (await world.open(tmp_path)).close()
