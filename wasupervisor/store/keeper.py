@@ -251,10 +251,10 @@ def _begin(
     database = Database(directory, decodes=decodes, wall=wall)
     try:
         opened = database.open()
-        if given_up.is_set():
-            raise StoreError("nobody waits for it any more")
     except BaseException:
-        database.close()
         lock.release()
         raise
+    if given_up.is_set():
+        database.close()
+        lock.release()
     return lock, database, opened

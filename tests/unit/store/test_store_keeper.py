@@ -293,8 +293,13 @@ async def test_a_start_on_a_disk_that_hangs_is_told_and_holds_nothing_afterwards
 ) -> None:
     answers, ended = threading.Event(), threading.Event()
     release = DirectoryLock.release
+
+    def tell(lock: DirectoryLock) -> None:
+        release(lock)
+        ended.set()
+
     monkeypatch.setattr(keeper, "prepare_directory", lambda directory: answers.wait(30))
-    monkeypatch.setattr(DirectoryLock, "release", lambda lock: (release(lock), ended.set()))
+    monkeypatch.setattr(DirectoryLock, "release", tell)
     with pytest.raises(StoreError, match=r"has not answered for 0\.05 s: does its disk hang\?"):
         await world.open(tmp_path, timeout=0.05)
     answers.set()
