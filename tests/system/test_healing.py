@@ -114,6 +114,7 @@ def test_a_session_that_its_operator_stopped_stays_stopped(gateways: Gateways, s
     supervisor.until_condition("s1", "healthy")
     gateway.fault("stopped", session="s1")
     supervisor.until_condition("s1", "stopped")
+    wait_until("it is known to be the operator's stop", lambda: supervisor.session("s1")["expected"] is False)
     supervisor.kill()
     supervisor.start()
     found = supervisor.until_condition("s1", "stopped")
@@ -124,7 +125,8 @@ def test_a_session_that_its_operator_stopped_stays_stopped(gateways: Gateways, s
 def test_sessions_of_an_old_core_are_started_after_its_process_died(
     gateways: Gateways, supervisors: Supervisors
 ) -> None:
-    gateway = gateways("waha", "1", "--core")
+    gateway = gateways("waha", "default", "--core")
+    gateway.fault("started", session="default")
     supervisor = supervisors(gateway).start()
     supervisor.until_condition("default", "healthy")
     gateway.fault("process", action="kill", back_after=1.0)

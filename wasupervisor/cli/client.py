@@ -26,7 +26,8 @@ ANSWER_WITHIN = 60.0
 
 def refuse(text: str, status: int) -> NoReturn:
     """Say what cannot be done, and end."""
-    click.echo(f"wasupervisor: {text}", err=True)
+    for line in text.splitlines():
+        click.echo(f"wasupervisor: {line}", err=True)
     sys.exit(status)
 
 

@@ -33,17 +33,22 @@ def run(arguments: list[str]) -> NoReturn:
     try:
         settings = read()
     except ConfigError as error:
-        _refuse(str(error))
+        _refuse(*map(str, error.problems))
     logs = Logs(settings.log.level, settings.log.format, os.environ)
     daemon = Daemon(settings, read_again=None if options.gateway else read, on_level=logs.set_level)
     gc.freeze()  # what is loaded by now stays: the collector need not look at it again
     try:
-        status = anyio.run(daemon.run)
+        anyio.run(_live, daemon, logs)
     except* (StartError, StoreError) as errors:
         logs.close()
-        _refuse("\n".join(str(one) for one in _leaves(errors)))
+        _refuse(*map(str, _leaves(errors)))
+    raise AssertionError("the daemon ends the process itself")
+
+
+async def _live(daemon: Daemon, logs: Logs) -> None:
+    """Run it, and leave at once: a thread that waits for a hung disk or DNS must not keep the process alive."""
+    status = await daemon.run()
     logs.close()
-    # A thread that waits for a disk that hangs must not keep the process alive.
     sys.stdout.flush()
     os._exit(status)
 
@@ -75,7 +80,8 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return found
 
 
-def _refuse(text: str) -> NoReturn:
-    print(f"wasupervisor: {text}", file=sys.stderr)  # noqa: T201
+def _refuse(*texts: str) -> NoReturn:
+    for text in texts:
+        print(f"wasupervisor: {text}", file=sys.stderr)  # noqa: T201
     sys.stderr.flush()
     os._exit(EXIT_USAGE)
