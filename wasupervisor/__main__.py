@@ -9,6 +9,8 @@ def main() -> None:
     """Run the command line."""
     arguments = sys.argv[1:]
     if _is_run(arguments):
+        # httpx imports its own command line, and with it click, rich and pygments (7 MB), where those are installed.
+        sys.modules["httpx._main"] = None  # type: ignore[assignment]
         from wasupervisor.cli.run import run  # noqa: PLC0415
 
         run(arguments)
