@@ -196,11 +196,17 @@ def _notes(draft: Draft, scene: Scene) -> tuple[str, ...]:
 
 
 def _advice(draft: Draft) -> list[str]:
-    needing = [
-        f"{name}: {TABLE[one.cause].sentence}. {TABLE[one.cause].advice}"
-        for name, one in sorted(draft.sessions.items())
-        if one.condition in (Condition.NEEDS_HUMAN, Condition.FATAL, Condition.MISSING) and TABLE[one.cause].advice
-    ]
+    needing = [told for name, one in sorted(draft.sessions.items()) if (told := _advice_for(name, one))]
     if len(needing) <= MOST_ADVICE:
         return needing
     return [*needing[:MOST_ADVICE], f"{len(needing) - MOST_ADVICE} more sessions need a person."]
+
+
+def _advice_for(name: str, session: SessionMemory) -> str:
+    row = TABLE[session.cause]
+    if session.condition in (Condition.NEEDS_HUMAN, Condition.FATAL, Condition.MISSING) and row.advice:
+        return f"{name}: {row.sentence}. {row.advice}"
+    if session.condition is Condition.FAILING and session.breaker.trips:
+        vain = count(session.failures, "remedy", "remedies")
+        return f"{name}: {vain} in vain, and it is tried ever more rarely: {row.sentence}. {row.advice}".rstrip()
+    return ""

@@ -13,9 +13,9 @@ def span(seconds: float) -> str:
     return f"{round(whole / 3600)} h" if whole < 172800 else f"{round(whole / 86400)} d"
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str = "") -> str:
     """`1 session`, `3 sessions`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"
 
 
 def first_names(names: tuple[str, ...], most: int = 5) -> str:

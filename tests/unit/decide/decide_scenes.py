@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.memory import Memory, SessionMemory, dump, load
 from wasupervisor.decide.step import step
-from wasupervisor.model.health import SessionHealth
+from wasupervisor.model.health import Health, SessionHealth, Status
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import Look, Observation, ProcessReading, Trouble, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
@@ -160,13 +160,21 @@ class Stage:
         return self.memory.sessions[name]
 
     def health(self, name: str = "a") -> SessionHealth:
+        return next(one for one in self.whole.sessions if one.name == name)
+
+    @property
+    def whole(self) -> Health:
+        """The health of everything."""
         assert self.decision is not None
-        return next(one for one in self.decision.health.sessions if one.name == name)
+        return self.decision.health
+
+    def status(self) -> Status:
+        """Its first word."""
+        return self.whole.status
 
     @property
     def notes(self) -> str:
-        assert self.decision is not None
-        return "\n".join(self.decision.health.notes)
+        return "\n".join(self.whole.notes)
 
     @property
     def made(self) -> list[tuple[RemedyKind, str]]:

@@ -346,8 +346,7 @@ def test_uplink_not_asked_yet_restarts_nothing_and_asks() -> None:
     stage.change(failed())
     stage.run(3600)
     assert stage.made == []
-    assert stage.decision is not None
-    assert stage.decision.ask_uplink
+    assert stage.look().ask_uplink
     assert stage.told(EntryKind.WITHHELD) == [
         "restart_session is withheld: it is not known whether WhatsApp can be reached from here"
     ]

@@ -27,8 +27,7 @@ def test_a_session_that_its_operator_stopped_stays_stopped() -> None:
     assert stage.health().condition is Condition.STOPPED
     assert stage.health().group == "stopped"
     assert not stage.health().expected
-    assert stage.decision is not None
-    assert stage.decision.health.status is Status.HEALTHY
+    assert stage.status() is Status.HEALTHY
     assert stage.withheld == []
 
 
@@ -202,11 +201,10 @@ def test_a_stop_in_a_run_that_nobody_can_name_starts_nothing_and_is_not_hidden()
     stage.run(3600)
     assert stage.made == []
     assert stage.health().condition is Condition.STOPPED
-    assert stage.decision is not None
-    assert stage.decision.health.status is Status.DEGRADED  # it may be the operator's, or not
+    assert stage.status() is Status.DEGRADED  # it may be the operator's, or not
     stage.process = "P1"
     stage.look()
-    assert stage.decision.health.status is Status.HEALTHY
+    assert stage.status() is Status.HEALTHY
 
 
 def test_a_stop_seen_before_the_new_run_is_read_is_not_taken_for_the_operators() -> None:
@@ -282,8 +280,7 @@ def test_expected_is_what_was_seen_healthy_or_what_the_gateway_runs_with_an_acco
     stage.see(working("w"), failed("f"), starting("s"), stopped("x"))
     stage.look()
     assert {one: stage.health(one).expected for one in "wfsx"} == {"w": True, "f": True, "s": True, "x": False}
-    assert stage.decision is not None
-    assert stage.decision.health.status is Status.DEGRADED
+    assert stage.status() is Status.DEGRADED
 
 
 def test_include_and_exclude_are_patterns_and_the_exclusion_wins() -> None:
@@ -341,11 +338,10 @@ def test_a_session_that_is_gone_for_a_day_is_forgotten(policy: object) -> None:
     stage = Stage(policy=policy).healthy("a", "b")  # type: ignore[arg-type]
     stage.see(working("b"))
     stage.run(DAY - 600)
-    assert stage.decision is not None
-    assert stage.decision.health.status is Status.DEGRADED
+    assert stage.status() is Status.DEGRADED
     stage.run(1200)
     assert set(stage.memory.sessions) == {"b"}
-    assert stage.decision.health.status is Status.HEALTHY
+    assert stage.status() is Status.HEALTHY
 
 
 def test_a_session_that_is_expected_by_name_is_never_forgotten_and_missing_from_the_first_look() -> None:
@@ -371,9 +367,8 @@ def test_an_empty_list_is_believed_only_after_a_while() -> None:
     stage = Stage().healthy(*names("s", 5))
     stage.see()
     stage.run(10)
-    assert stage.decision is not None
-    assert stage.decision.health.connections.active == 5
+    assert stage.whole.connections.active == 5
     stage.run(60)
-    assert stage.decision.health.connections.failed == 5
-    assert stage.decision.health.status is Status.UNHEALTHY
+    assert stage.whole.connections.failed == 5
+    assert stage.status() is Status.UNHEALTHY
     assert stage.made == []
