@@ -15,6 +15,8 @@ NEVER_RUN = -1
 
 WORKED = frozenset({Condition.HEALTHY, Condition.SETTLING, Condition.SUSPECT})
 AWAY = frozenset({Condition.STOPPED, Condition.MISSING})
+LACKING = frozenset({Reason.UPLINK_DOWN, Reason.STORE_DOWN, Reason.RECONNECTING})
+"""Causes after which a starting session gets its whole patience before it is called stuck."""
 ASKS_UPLINK = frozenset({*WORKED, Condition.FAILING, Condition.UNKNOWN})
 JUDGED_BAD = frozenset({Condition.FAILING, Condition.NEEDS_HUMAN, Condition.FATAL})
 
@@ -216,7 +218,10 @@ def _starting_cause(memory: SessionMemory, scene: Scene) -> Reason:
         return Reason.RECONNECTING
     if scene.uplink is UplinkState.DOWN and scene.policy.uplink_watched:
         return Reason.UPLINK_DOWN
-    return Reason.STUCK_STARTING if scene.store_well else Reason.STORE_DOWN
+    if not scene.store_well:
+        return Reason.STORE_DOWN
+    back = memory.condition is Condition.FAILING and memory.cause in LACKING
+    return Reason.RECONNECTING if back and scene.uplink_up and is_patient(memory, scene) else Reason.STUCK_STARTING
 
 
 def _stopped_cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemory, Reason]:
@@ -241,7 +246,7 @@ def _is_judged(memory: SessionMemory, cause: Reason, scene: Scene) -> bool:
     """Whether it has lasted for long enough, in samples and in seconds."""
     policy = scene.policy
     if memory.state is State.STARTING:
-        return cause is not Reason.RECONNECTING
+        return scene.now - memory.since >= policy.starting_timeout
     if cause is Reason.STOPPED:
         return _lasts_as_stop(memory, scene) or memory.condition not in WORKED | JUDGED_BAD
     if TABLE[cause].nature in (Nature.PERSON, Nature.FATAL) and memory.condition not in WORKED:

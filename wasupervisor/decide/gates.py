@@ -151,11 +151,19 @@ def _lone(asked: Asked) -> Found:
         return None
     if asked.keeper is None:
         return "no other session works, and nothing is known that would start the gateway again if it died of it", None
-    if asked.canary not in (None, asked.name):
-        return f"no other session works, and {asked.canary} is the canary and is tried first", None
-    if asked.scene.now < asked.gateway.canary_not_before:
-        return "no other session works, and the last canary was not healed", asked.gateway.canary_not_before
     return None
+
+
+def _lone_turn(asked: Asked) -> Found:
+    if not asked.is_lone or asked.canary in (None, asked.name):
+        return None
+    return f"no other session works, and {asked.canary} is the canary and is tried first", None
+
+
+def _lone_wait(asked: Asked) -> Found:
+    if not asked.is_lone or asked.scene.now >= asked.gateway.canary_not_before:
+        return None
+    return "no other session works, and the last canary was not healed", asked.gateway.canary_not_before
 
 
 def _gateway_budget(asked: Asked) -> Found:
@@ -240,8 +248,10 @@ ROWS: tuple[Row, ...] = (
     Row("store", Kind.GATE, _store, holds_for_restart=True),
     Row("uplink", Kind.GATE, _uplink, holds_for_restart=True),
     Row("lone", Kind.GATE, _lone),
+    Row("lone_turn", Kind.TURN, _lone_turn),
     Row("gateway_budget", Kind.LIMIT, _gateway_budget),
     Row("incident", Kind.TURN, _incident),
+    Row("lone_wait", Kind.LIMIT, _lone_wait),
     Row("breaker", Kind.LIMIT, _breaker),
     Row("restart_spacing", Kind.LIMIT, _spacing, holds_for_restart=True),
     Row("backoff", Kind.TURN, _backoff),

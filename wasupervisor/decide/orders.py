@@ -113,7 +113,8 @@ def _recover(draft: Draft, scene: Scene, name: str) -> Answer:
         reset = replace(reset, condition=Condition.FAILING, cause=session.told)
     draft.sessions[name] = reset
     kind = rung_for(scene.policy.gateway_kind, reset.cause).remedy
-    if TABLE[reset.cause].nature is Nature.TRANSIENT and reset.condition is not Condition.FAILING:
+    not_yet = reset.condition is not Condition.FAILING or reset.cause is Reason.RECONNECTING
+    if not_yet and TABLE[reset.cause].nature is Nature.TRANSIENT:
         return Verdict.ACCEPTED, f"nothing is to be done yet: {TABLE[reset.cause].sentence}", None
     if kind is None or reset.condition is not Condition.FAILING:
         return _nothing(reset)

@@ -107,18 +107,17 @@ def _verifying(session: SessionMemory, scene: Scene) -> str:
 
 
 def _waiting(session: SessionMemory, scene: Scene, why: str) -> str:
-    row = TABLE[session.cause]
-    if session.condition is Condition.SETTLING and session.working_since is not None:
+    row, condition = TABLE[session.cause], session.condition
+    if condition is Condition.SETTLING and session.working_since is not None:
         return f"healthy if it stays so for {span(scene.policy.stable_for - (scene.now - session.working_since))} more"
-    if session.condition in WORKED or session.condition is Condition.UNKNOWN:
-        if session.state is State.STARTING:
-            more = "" if session.patience_from is None else f" for {span(patience_left(session, scene))} more"
-            return f"left alone{more}: the gateway is at it"
-        if session.cause is Reason.UNREADABLE and session.condition is Condition.UNKNOWN:
-            return f"nothing is done: {row.sentence}"
+    judging = condition in WORKED or condition is Condition.UNKNOWN
+    if session.cause is Reason.RECONNECTING or (judging and session.state is State.STARTING):
+        more = "" if session.patience_from is None else f" for {span(patience_left(session, scene))} more"
+        return f"left alone{more}: the gateway is at it"
+    if judging and not (condition is Condition.UNKNOWN and session.cause is Reason.UNREADABLE):
         return "watched: it is not bad for long enough to be judged"
-    if session.condition is Condition.STOPPED:
-        return f"nothing is done: {row.sentence}"
-    if session.condition is Condition.FAILING and not why:
-        return f"nothing is done: {row.sentence}"
-    return f"nothing is done: {why}" if why else row.advice
+    if why:
+        return f"nothing is done: {why}"
+    if condition in (Condition.NEEDS_HUMAN, Condition.FATAL, Condition.MISSING):
+        return row.advice
+    return f"nothing is done: {row.sentence}"

@@ -99,7 +99,8 @@ def _tell_condition(draft: Draft, scene: Scene, name: str, before: SessionMemory
     row = TABLE[after.cause]
     if after.condition in BAD:
         text = f"{after.condition}: {row.sentence}"
-        draft.say(EntryKind.CONCLUDED, f"{text}. {row.advice}" if row.advice else text, name, warn=True)
+        advice = row.advice if after.condition is not Condition.FAILING else ""
+        draft.say(EntryKind.CONCLUDED, f"{text}. {advice}" if advice else text, name, warn=True)
     elif after.condition is Condition.SETTLING and after.state is State.WORKING:
         draft.say(EntryKind.CONCLUDED, _works_again(before, scene), name)
     elif old is not None or after.condition is Condition.STOPPED:

@@ -194,6 +194,19 @@ def test_recover_does_not_shorten_the_patience_that_keeps_the_gateway_alive() ->
     stage.look()
     reply = stage.order(RECOVER)
     assert reply.verdict is Verdict.ACCEPTED
+    assert reply.text == "nothing is to be done yet: the gateway is connecting it by itself"
+    assert stage.health().next == "left alone for 55 s more: the gateway is at it"
+    assert stage.made == []
+
+
+def test_recover_after_an_uplink_that_nobody_knew_of_says_when() -> None:
+    stage = Stage(uplink=UplinkState.UNKNOWN).healthy("a")
+    stage.change(starting())
+    stage.run(120)
+    stage.uplink = UplinkState.UP
+    stage.look()
+    reply = stage.order(RECOVER)
+    assert reply.verdict is Verdict.ACCEPTED
     assert reply.text == "its breaker is reset; restart_session in 55 s if it does not come back by itself"
     assert stage.made == []
 
