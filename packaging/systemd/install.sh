@@ -74,6 +74,7 @@ Installed $("$venv/bin/wasupervisor" version). Next:
   sudoedit $etc/environment          the gateway's API key
   sudo wasupervisor config validate
   sudo systemctl enable --now wasupervisor
+Who may ask it without sudo (status, history, pause, ...):  sudo usermod -aG wasupervisor NAME
 END
 }
 
