@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from wasupervisor.decide.memory import BreakerState, SessionMemory
 from wasupervisor.decide.reasons import CONDITION_OF, TABLE, Nature
-from wasupervisor.decide.scene import FORGET_MISSING_AFTER, OPERATOR_STOP_AFTER, Scene, expected, named
+from wasupervisor.decide.scene import FORGET_MISSING_AFTER, HOUR, OPERATOR_STOP_AFTER, Scene, expected, named
 from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.sessions import Condition, Reason, Sighting, State
 
@@ -121,9 +121,11 @@ def is_forgotten(name: str, memory: SessionMemory, scene: Scene) -> bool:
     """Whether an absent session has been away for so long that we let it go; never one that is expected by name."""
     if memory.absent_since is None or not absence_is_judged(memory, scene) or name in (scene.policy.expect or ()):
         return False
-    if not expected(name, memory, scene.policy):
+    if scene.now - memory.absent_since >= FORGET_MISSING_AFTER:
         return True
-    return scene.now - memory.absent_since >= FORGET_MISSING_AFTER
+    # What was tried lately stays on the books, should it come back.
+    tried = memory.breaker.until > scene.now or (memory.made and scene.now - memory.made[-1] < HOUR)
+    return not tried and not expected(name, memory, scene.policy)
 
 
 def conclude(name: str, memory: SessionMemory, scene: Scene) -> SessionMemory:
@@ -210,7 +212,8 @@ def _cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemor
         return memory, _starting_cause(memory, scene)
     if memory.told is Reason.UNEXPLAINED and memory.diagnosed:
         return memory, Reason.LOGGED_OUT
-    return memory, memory.told
+    # What does not work has a reason; where none is told, nobody can say what to do.
+    return memory, Reason.UNREADABLE if TABLE[memory.told].nature is Nature.FINE else memory.told
 
 
 def _starting_cause(memory: SessionMemory, scene: Scene) -> Reason:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wasupervisor.decide.gates import FITTING
 from wasupervisor.decide.ladder import rung_for
 from wasupervisor.model.observation import CloseLook, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
@@ -18,9 +19,6 @@ class _Row(Value, frozen=True):
     holds: Callable[[Remedy, CloseLook, Uplink, Policy], bool]
     text: str
     for_ordered: bool = False
-
-
-RESTARTABLE = frozenset({State.STARTING, State.FAILED})
 
 
 def _claims(*states: State) -> Callable[[Remedy, CloseLook, Uplink, Policy], bool]:
@@ -49,11 +47,11 @@ ROWS: tuple[_Row, ...] = (
     _Row(_claims(State.NEEDS_HUMAN), "it waits for a person now"),
     _Row(_claims(State.UNKNOWN, State.NOT_LOADED), "the gateway does not say clearly how it is"),
     _Row(
-        lambda remedy, look, _u, _p: _is_restart(remedy) and not _in(look, RESTARTABLE),
+        lambda remedy, look, _u, _p: _is_restart(remedy) and not _in(look, FITTING[RemedyKind.RESTART_SESSION]),
         "it is being stopped",
     ),
     _Row(
-        lambda remedy, look, _u, _p: not _is_restart(remedy) and not _in(look, frozenset({State.STOPPED})),
+        lambda remedy, look, _u, _p: not _is_restart(remedy) and not _in(look, FITTING[RemedyKind.START_SESSION]),
         "it is not stopped any more",
     ),
     _Row(

@@ -6,11 +6,11 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from wasupervisor.decide.gates import HOUR, Asked
+from wasupervisor.decide.gates import Asked
 from wasupervisor.decide.ladder import rung_for
 from wasupervisor.decide.memory import Attempt, BreakerState, Memory, SessionMemory
 from wasupervisor.decide.reasons import TABLE
-from wasupervisor.decide.scene import Scene
+from wasupervisor.decide.scene import HOUR, Scene
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import Observation
 from wasupervisor.model.policy import Policy

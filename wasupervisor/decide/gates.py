@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from wasupervisor.decide.memory import BreakerState, GatewayMemory, IncidentMemory, SessionMemory
 from wasupervisor.decide.reasons import TABLE
-from wasupervisor.decide.scene import Scene
+from wasupervisor.decide.scene import DAY, HOUR, Scene
 from wasupervisor.decide.words import count, span
 from wasupervisor.model.health import Pause
 from wasupervisor.model.observation import UplinkState
@@ -18,7 +18,11 @@ from wasupervisor.model.remedies import RemedyKind
 from wasupervisor.model.sessions import Condition, Reason, State
 from wasupervisor.model.value import Value
 
-HOUR, DAY = 3600.0, 86400.0
+FITTING: dict[RemedyKind, frozenset[State]] = {
+    RemedyKind.START_SESSION: frozenset({State.STOPPED}),
+    RemedyKind.RESTART_SESSION: frozenset({State.STARTING, State.FAILED}),
+}
+"""The states that a remedy is for. An operator may restart any."""
 
 
 class Kind(StrEnum):
@@ -116,6 +120,11 @@ def _paused(asked: Asked) -> Found:
 
 def _unread(asked: Asked) -> Found:
     return None if asked.listed else ("the gateway did not tell its state in this look", None)
+
+
+def _misfit(asked: Asked) -> Found:
+    state, fitting = asked.session.state, FITTING[asked.remedy]
+    return None if state in fitting else (f"{asked.remedy} is not for a session that is {state}", None)
 
 
 def _grace(asked: Asked) -> Found:
@@ -243,6 +252,7 @@ ROWS: tuple[Row, ...] = (
     Row("observe", Kind.GATE, _observe),
     Row("paused", Kind.GATE, _paused),
     Row("unread", Kind.TURN, _unread, holds_for_restart=True),
+    Row("misfit", Kind.TURN, _misfit),
     Row("grace", Kind.GATE, _grace),
     Row("person", Kind.GATE, _fatal),
     Row("store", Kind.GATE, _store, holds_for_restart=True),

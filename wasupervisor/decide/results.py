@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from wasupervisor.decide.attempts import take_result
 from wasupervisor.decide.draft import Draft
-from wasupervisor.decide.gates import DAY
+from wasupervisor.decide.scene import DAY
 from wasupervisor.model.remedies import Outcome
 
 

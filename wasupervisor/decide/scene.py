@@ -13,7 +13,9 @@ from wasupervisor.model.value import Value
 OPERATOR_STOP_AFTER = 15.0
 """Seconds: WAHA shows STOPPED for 3 s in every restart and shutdown (gateways/waha.md, section 2)."""
 
-FORGET_MISSING_AFTER = 86400.0
+HOUR, DAY = 3600.0, 86400.0
+
+FORGET_MISSING_AFTER = DAY
 """Seconds until a session that is not listed any more is taken as deleted on purpose."""
 
 

@@ -46,10 +46,11 @@ def _take_one(draft: Draft, scene: Scene, name: str, sighting: Sighting) -> None
     if after is before and after.condition is Condition.HEALTHY:
         return
     draft.sessions[name] = after
-    if before is None or before.state is not after.state:
+    changed = before is None or before.state is not after.state
+    if changed:
         claim = sighting.claim or str(sighting.state)
         draft.say(EntryKind.SEEN, f"the gateway says {claim}" + (f", before {before.claim}" if before else ""), name)
-    if sighting.fresh or before is None:
+    if sighting.fresh or changed:  # the same as before, and old: no news to judge by
         _judge(draft, scene, name, before, forget_old(after, scene.now))
 
 
