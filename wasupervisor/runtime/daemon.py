@@ -83,7 +83,7 @@ class Daemon:
         self._inbox = Inbox(self._pulse.wake)
         self._stop_signal = 0
         self._stopping = anyio.Event()
-        self._turn_scope = anyio.CancelScope()
+        self._turn_scope: anyio.CancelScope | None = None
         self._between_turns = anyio.Lock()
         self._tasks: TaskGroup
         self._state: OpenState
@@ -256,7 +256,8 @@ class Daemon:
             else:
                 log.info("%s: stopping", signal.Signals(number).name)
                 self.stop()
-                self._turn_scope.cancel()
+                if self._turn_scope is not None:
+                    self._turn_scope.cancel()
 
     def _exit_status(self) -> int:
         return 128 + self._stop_signal if self._stop_signal else 0
