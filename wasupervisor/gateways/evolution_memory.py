@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterable
 from urllib.parse import quote
 
-import anyio
-
 from wasupervisor.gateways.answers import told
 from wasupervisor.gateways.evolution_answers import Page, is_no_route, read_connection_state, read_metrics
 from wasupervisor.gateways.evolution_truths import ABSENT, OPEN
@@ -148,9 +146,7 @@ class Rotation:
                 await self._ask_one(turn, name, store_ok)
 
         if others:
-            async with anyio.create_task_group() as group:
-                for _ in range(min(AT_ONCE, len(others))):
-                    group.start_soon(work)
+            await turn.at_once(work, min(AT_ONCE, len(others)))
         oldest = now - STALE_AFTER
         unknown = Told(None, now)
         return {name: known if (known := self._told.get(name, unknown)).at >= oldest else unknown for name in names}

@@ -12,7 +12,7 @@ import math
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -128,6 +128,12 @@ class HttpClient:
         """Perform an action: over a connection of its own, and never a second time."""
         async with self._open() as fresh:
             return await _Call(method, self._base + path, timeout, ACTION_LIMIT, None).make(fresh)
+
+    async def at_once(self, work: Callable[[], Coroutine[Any, Any, None]], times: int) -> None:
+        """Run some work so many times at once, and wait for all of it."""
+        async with anyio.create_task_group() as group:
+            for _ in range(times):
+                group.start_soon(work)
 
     async def aclose(self) -> None:
         """Close the kept connections. The client may be used again afterwards."""
@@ -343,3 +349,7 @@ class Turn:
         if not self.heard and (isinstance(answer, Reply) or answer.answered):
             self.heard, self.latency = True, self._clock() - began
         return answer
+
+    async def at_once(self, work: Callable[[], Coroutine[Any, Any, None]], times: int) -> None:
+        """Run some work so many times at once, and wait for all of it."""
+        await self._http.at_once(work, times)
