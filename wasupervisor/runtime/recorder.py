@@ -7,7 +7,7 @@ from collections.abc import Callable
 from wasupervisor.decide.memory import Memory, dump
 from wasupervisor.model.journal import Entry
 from wasupervisor.store.errors import StateUnwritable
-from wasupervisor.store.keeper import Store
+from wasupervisor.store.store import Store
 
 SAVE_EVERY = 60.0
 """Seconds after which the memory is written though nothing changed: a reboot loses no more of the timeline."""

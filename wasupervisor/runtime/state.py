@@ -15,7 +15,7 @@ from wasupervisor.config.schema import Settings
 from wasupervisor.decide.memory import Memory, load
 from wasupervisor.host.moments import boot_id
 from wasupervisor.model.journal import Entry, EntryKind
-from wasupervisor.store.keeper import Store
+from wasupervisor.store.store import Store
 from wasupervisor.store.timeline import Timeline
 
 NAMES_KEY = "names.key"

@@ -112,6 +112,9 @@ class Store:
             raise StoreError(
                 f"state.directory {directory} has not answered for {timeout:g} s: does its disk hang?"
             ) from None
+        except anyio.get_cancelled_exc_class():
+            given_up.set()
+            raise
         timeline = Timeline.resume(opened.saved, boot_id, boottime)
         store = cls(lock, database, opened, timeline, keep=keep, max_bytes=max_bytes, wall_clock=wall_clock)
         if opened.trouble is not None:

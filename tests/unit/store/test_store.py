@@ -14,11 +14,11 @@ import pytest
 from store_helpers import NOW, fill_state
 
 from wasupervisor.model.journal import Entry, EntryKind
-from wasupervisor.store import keeper
+from wasupervisor.store import store as store_module
 from wasupervisor.store.errors import NewerState, StateDirectoryInUse, StateUnwritable, StoreError
-from wasupervisor.store.keeper import Store
 from wasupervisor.store.lock import DirectoryLock
 from wasupervisor.store.reader import read_history, read_state
+from wasupervisor.store.store import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -167,7 +167,7 @@ async def test_old_lines_are_pruned(tmp_path: Path, world: World) -> None:
 async def test_lines_that_could_not_be_written_are_written_when_there_is_room(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(keeper, "_MOST_WAITING", 3)
+    monkeypatch.setattr(store_module, "_MOST_WAITING", 3)
     store = await world.open(tmp_path)
     await store.save(b"one", [entry("a")])
     connection = store._database._connection
@@ -288,20 +288,31 @@ async def test_closing_is_done_even_when_cancelled_and_nothing_is_written_afterw
     DirectoryLock.acquire(tmp_path).release()
 
 
+@pytest.mark.parametrize("stopped", [False, True])
 async def test_a_start_on_a_disk_that_hangs_is_told_and_holds_nothing_afterwards(
-    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+    stopped: bool, tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers, ended = threading.Event(), threading.Event()
+    begun, answers, ended = threading.Event(), threading.Event(), threading.Event()
     release = DirectoryLock.release
+
+    def hang(_directory: Path) -> None:
+        begun.set()
+        answers.wait(30)
 
     def tell(lock: DirectoryLock) -> None:
         release(lock)
         ended.set()
 
-    monkeypatch.setattr(keeper, "prepare_directory", lambda directory: answers.wait(30))
+    monkeypatch.setattr(store_module, "prepare_directory", hang)
     monkeypatch.setattr(DirectoryLock, "release", tell)
-    with pytest.raises(StoreError, match=r"has not answered for 0\.05 s: does its disk hang\?"):
-        await world.open(tmp_path, timeout=0.05)
+    if stopped:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.open, tmp_path)
+            await anyio.to_thread.run_sync(begun.wait, 30)
+            tasks.cancel_scope.cancel()
+    else:
+        with pytest.raises(StoreError, match=r"has not answered for 0\.05 s: does its disk hang\?"):
+            await world.open(tmp_path, timeout=0.05)
     answers.set()
     assert await anyio.to_thread.run_sync(ended.wait, 30)
     await (await world.open(tmp_path)).close()
