@@ -43,7 +43,7 @@ def take_sightings(draft: Draft, scene: Scene) -> None:
 def _take_one(draft: Draft, scene: Scene, name: str, sighting: Sighting) -> None:
     before = draft.sessions.get(name)
     after = first_sight(sighting, scene) if before is None else track(before, sighting, scene)
-    if after is before and after.condition is Condition.HEALTHY:
+    if after is before and after.condition is Condition.HEALTHY and after.attempt is None:
         return
     draft.sessions[name] = after
     changed = before is None or before.state is not after.state

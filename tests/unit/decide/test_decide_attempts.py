@@ -143,6 +143,18 @@ def test_healed_is_what_was_observed_for_stable_for_after_the_call() -> None:
     assert stage.health().group == "active"
 
 
+def test_what_worked_before_the_call_ended_does_not_count() -> None:
+    stage = failing(answers=None)
+    remedy = stage.run_until_remedy()
+    stage.change(working())
+    stage.run(25)
+    stage.pending.append(result_of(remedy, Outcome.ACCEPTED))
+    stage.run(30)
+    assert stage.told(EntryKind.VERIFIED) == []
+    stage.look()
+    assert stage.told(EntryKind.VERIFIED) == ["healed: working for 30 s after restart_session"]
+
+
 def test_a_call_that_returned_200_is_not_yet_a_success() -> None:
     stage = stuck(answers=Outcome.ACCEPTED)
     stage.run_until_remedy()

@@ -46,11 +46,11 @@ def test_failed_is_judged_by_count_and_by_time() -> None:
     by_time.look()
     assert by_time.health().condition is Condition.FAILING
 
-    by_count = Stage(policy=replace(CALM, poll_every=10.0)).healthy()
+    by_count = Stage(policy=replace(CALM, poll_every=20.0)).healthy()
     by_count.change(failed())
-    by_count.run(20)  # 10 s and two samples
+    by_count.run(40)  # 20 s, but only two samples
     assert by_count.health().condition is Condition.SUSPECT
-    by_count.look()  # 20 s and three samples
+    by_count.look()
     assert by_count.health().condition is Condition.FAILING
 
 
@@ -139,6 +139,46 @@ def test_starting_after_the_gateway_hung_for_long_gets_its_patience_again() -> N
     stage.change(working())
     stage.run(60)
     assert stage.health().condition is Condition.HEALTHY
+    assert stage.made == []
+
+
+def test_starting_gets_its_patience_again_when_the_supervisor_was_away() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(starting())
+    stage.run(50)
+    stage.restart_supervisor(away=3600)
+    stage.run(60)
+    assert stage.made == []
+    stage.look()
+    assert stage.made == [(RemedyKind.RESTART_SESSION, "a")]
+
+
+def test_failed_is_judged_anew_when_the_supervisor_was_away() -> None:
+    stage = Stage(uplink=UplinkState.UNKNOWN).healthy("a", "b")
+    stage.change(failed())
+    stage.run(60)
+    stage.uplink = UplinkState.UP
+    stage.restart_supervisor(away=3600)
+    stage.look()
+    assert stage.made == []
+    stage.look()
+    assert stage.made == [(RemedyKind.RESTART_SESSION, "a")]
+
+
+@pytest.mark.parametrize("reason", [Reason.UNEXPLAINED, Reason.STUCK_STARTING, Reason.STOPPED_WITH_PROCESS])
+@pytest.mark.parametrize("state", [State.NOT_LOADED, State.UNKNOWN, State.NEEDS_HUMAN])
+def test_a_remedy_is_never_tried_in_a_state_that_it_is_not_for(state: State, reason: Reason) -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(told(state, reason))
+    stage.run(600)
+    assert stage.made == []
+
+
+def test_a_bad_state_without_a_reason_is_unreadable_and_never_healthy() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(told(State.NEEDS_HUMAN, Reason.NONE))
+    stage.run(600)
+    assert stage.health().condition is Condition.UNKNOWN
     assert stage.made == []
 
 

@@ -150,6 +150,15 @@ def test_a_broken_connection_counts_as_a_restart_of_the_gateway() -> None:
     assert stage.health().condition is Condition.HEALTHY
 
 
+def test_a_new_process_that_is_seen_together_with_the_broken_connection_is_our_doing() -> None:
+    stage = Stage(answers=Outcome.DROPPED).healthy("a")
+    stage.change(starting())
+    stage.run_until_remedy()
+    stage.process = "P2"
+    stage.look()
+    assert stage.told(EntryKind.GATEWAY)[0].startswith("the gateway process was restarted, by our session restart")
+
+
 def test_no_starting_session_is_restarted_when_that_has_killed_the_gateway_often_enough() -> None:
     stage = Stage(answers=Outcome.DROPPED, policy=replace(CALM, poll_every=10.0)).healthy("a")
     stage.change(starting())

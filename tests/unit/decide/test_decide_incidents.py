@@ -68,6 +68,29 @@ def test_two_that_do_not_fail_together_have_one_canary_all_the_same() -> None:
     assert "a is the canary and is tried first" in (stage.health("b").next or "")
 
 
+def test_two_that_ripen_in_the_same_look_have_one_canary() -> None:
+    policy = replace(CALM, budget=Budget(concurrent=5, spacing=0.0))
+    stage = Stage(policy=policy, uplink=UplinkState.UNKNOWN).healthy("a", "b")
+    stage.change(starting("a"))
+    stage.run(200)
+    stage.change(starting("b"))  # so late that it is no incident
+    stage.run(200)
+    stage.uplink = UplinkState.UP
+    stage.run(100)
+    assert stage.memory.incident is None
+    assert stage.made == [(RESTART, "a")]
+
+
+def test_a_single_session_that_no_canary_heals_is_tried_after_growing_waits_too() -> None:
+    stage = Stage().healthy("a")
+    stage.change(starting())
+    stage.run(900)
+    at = [when for when, _ in stage.remedies]
+    assert at[1] - at[0] >= 60 + 60
+    assert at[2] - at[1] >= 60 + 120
+    assert stage.withheld[0].startswith("restart_session is withheld, for 60 s: no other session works, and the last")
+
+
 def test_the_next_canary_comes_only_after_a_wait_that_grows_and_is_never_given_up() -> None:
     stage = Stage(policy=replace(CALM, poll_every=10.0)).healthy("a", "b")
     stage.change(starting("a"), starting("b"))

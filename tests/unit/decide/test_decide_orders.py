@@ -290,7 +290,10 @@ def test_recover_of_a_stopped_session_starts_it() -> None:
 
 def test_recover_of_a_stopped_session_that_is_withheld_leaves_it_the_operators() -> None:
     stage = Stage(answers=None).healthy("a", "b")
-    stage.change(stopped("a"), failed("b"))
+    stage.change(stopped("a"))
+    stage.run(30)
+    stage.change(failed("b"))
+    stage.process = "P2"
     stage.run_until_remedy(60)
     assert stage.order(RECOVER).verdict is Verdict.WITHHELD
     stage.run(600)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from decide_scenes import CALM, Stage, failed, names, starting, stopped, working
+from decide_scenes import CALM, Stage, failed, names, starting, stopped, wants_qr, working
 from msgspec.structs import replace
 
 from wasupervisor.model.health import Status
@@ -193,6 +193,17 @@ def test_a_session_that_the_gateway_itself_starts_again_is_left_to_it() -> None:
     stage.see(working("a"), working("b"))
     stage.run(60)
     assert stage.made == []
+
+
+def test_what_never_worked_is_not_started_after_a_restart_of_the_gateway() -> None:
+    stage = Stage()
+    stage.see(wants_qr(), working("b"))
+    stage.run(120)
+    stage.process = "P2"
+    stage.change(stopped())
+    stage.run(600)
+    assert stage.made == []
+    assert stage.health().condition is Condition.STOPPED
 
 
 def test_a_stop_in_a_run_that_nobody_can_name_starts_nothing_and_is_not_hidden() -> None:
