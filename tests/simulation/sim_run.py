@@ -1,0 +1,174 @@
+"""Runs one schedule: the faults, then the calm in which everything that a restart can heal must become healthy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+
+from sim_daemon import Daemon
+from sim_events import Schedule
+from sim_promises import BrokenPromiseError, Promises
+from sim_site import Site
+
+from wasupervisor.decide.memory import BreakerState
+from wasupervisor.model.journal import Entry
+from wasupervisor.model.sessions import Condition
+from wasupervisor.simulator import faults
+from wasupervisor.simulator.evolution_world import EvolutionSession, EvolutionWorld
+from wasupervisor.simulator.waha_world import Socket, WahaSession, WahaWorld
+from wasupervisor.simulator.world import UplinkState
+
+CALM_STEP = 30.0
+
+
+@dataclass
+class Run:
+    """What came of a schedule."""
+
+    schedule: Schedule
+    site: Site
+    broken: BrokenPromiseError | None
+    calm_for: float = 0.0
+    """Seconds of calm until all was well."""
+
+    @property
+    def journal(self) -> list[tuple[float, Entry]]:
+        """As on disk."""
+        return self.site.disk.journal
+
+
+def run(schedule: Schedule) -> Run:
+    """Play it, with all promises looked at."""
+    site = Site(schedule, Daemon, Promises)
+    result = Run(schedule, site, None)
+    try:
+        for one in schedule.events:
+            site.world.later(one.at, partial(site.happen, one.event))
+        site.world.advance(schedule.length)
+        result.calm_for = _calm(site)
+    except BrokenPromiseError as broken:
+        result.broken = broken
+    return result
+
+
+def _calm(site: Site) -> float:
+    """All faults end; gives the seconds until all that can be healed is healthy, and is told so."""
+    _end_faults(site)
+    begun, last = site.now, _bound(site)
+    while site.now - begun < last:
+        site.world.advance(site.now + CALM_STEP)
+        site.promises.look_for_harm()
+        if site.now - begun >= 2 * CALM_STEP and not _missing(site):
+            return site.now - begun
+    missing = _missing(site)
+    if missing:
+        text = f"{', '.join(missing)} after {last:.0f} s of calm"
+        raise BrokenPromiseError("what a restart can heal is healed, and never given up", site.now, text)
+    return site.now - begun
+
+
+def _end_faults(site: Site) -> None:
+    world = site.world
+    site.door.calm()
+    site.armed = None
+    world.thaw()
+    world.set_uplink(UplinkState.UP)
+    if isinstance(world, EvolutionWorld):
+        world.set_database(up=True)
+        world.set_redis(up=True)
+    for session in world.sessions.values():
+        session.unreachable = None
+        ailment = session.ailment
+        if ailment is not None and ailment.restarts_left is None and ailment.outcome == "stuck":
+            session.ailment = None
+        if isinstance(session, WahaSession):
+            session.claim = None
+    if not world.alive:
+        world.boot(5.0)
+    resume = faults_over()
+    site.world.later(1.0, lambda: site.happen(resume))
+
+
+def faults_over() -> faults.HttpCalm:
+    """The last event."""
+    return faults.HttpCalm()
+
+
+def _bound(site: Site) -> float:
+    """Within which it must be well: the widest breaker and a spent budget end, and then the ladder is climbed."""
+    policy, sessions = site.policy, len(site.world.sessions)
+    hours = 1 + ceil(2 * sessions / policy.budget.sessions_per_hour)
+    return 3600.0 * hours + policy.breaker.open_max * 1.25 * 3 + 900.0
+
+
+def _missing(site: Site) -> list[str]:
+    daemon = site.daemon
+    if daemon is None or not site.world.alive:
+        return ["the supervisor"] if daemon is None else ["the gateway"]
+    if daemon.memory.paused is not None and daemon.memory.paused.until is None:
+        return []
+    missing = []
+    for name, session in site.world.sessions.items():
+        memory = daemon.memory.sessions.get(name)
+        healthy = _is_healthy(site, name)
+        known = memory is not None and memory.condition is Condition.HEALTHY
+        if (healthy or curable(site, name)) and not (healthy and known):
+            missing.append(f"{name} ({site.world.state_of(session)}, {memory and memory.condition})")  # type: ignore[arg-type]
+    return missing
+
+
+def _is_healthy(site: Site, name: str) -> bool:
+    session = site.world.sessions[name]
+    shown = session.listed if isinstance(session, WahaSession) else True
+    return shown and bool(site.world.state_of(session)["healthy"])  # type: ignore[arg-type]
+
+
+def curable(site: Site, name: str) -> bool:
+    """Whether the remedies that we have can heal the session, or it heals by itself."""
+    session = site.world.sessions[name]
+    if session.unlinked is not None or not session.paired or not site.policy.act:
+        return False
+    if _is_held(site, name):
+        return False
+    if session.ailment is not None and session.ailment.restarts_left is None:
+        return False
+    if isinstance(session, WahaSession):
+        return _waha_curable(site, session)
+    return _evolution_curable(session) and not _lacks_keeper(site, name)
+
+
+def _is_held(site: Site, name: str) -> bool:
+    """Whether a fatal reason was told once: then only a person, or observed health, lets go of it."""
+    known = site.daemon.memory.sessions.get(name) if site.daemon is not None else None
+    return known is not None and known.breaker.state is BreakerState.HELD
+
+
+def _lacks_keeper(site: Site, name: str) -> bool:
+    """Whether no other session works and nothing is known that would bring the gateway back: a person is told."""
+    others = any(_is_healthy(site, other) for other in site.world.sessions if other != name)
+    return not others and site.schedule.process != "kept"
+
+
+def _waha_curable(site: Site, session: WahaSession) -> bool:
+    assert site.daemon is not None
+    assert isinstance(site.world, WahaWorld)
+    memory = site.daemon.memory.sessions.get(session.name)
+    if memory is None or not session.listed or session.socket in (Socket.DEAF, Socket.SILENT):
+        return False
+    if memory.operator_stopped or (session.status == "STOPPED" and not memory.remembered):
+        return False
+    if session.status == "STOPPED" and not session.wanted:
+        return False
+    if session.status == "STARTING" and _lacks_keeper(site, session.name):
+        return False
+    restarts = len(site.daemon.memory.gateway.restarts)
+    return not (session.status == "STARTING" and restarts >= site.policy.budget.gateway_per_day)
+
+
+def _evolution_curable(session: EvolutionSession) -> bool:
+    if session.memory is None or session.second_client or not session.creds_readable:
+        return False  # only a restart of the process
+    if session.memory == "open" and session.socket.value == "none":
+        return False  # false open: only a restart of the process
+    return session.database == "open"

@@ -1,0 +1,268 @@
+"""Everything around a supervisor in the simulation: gateway, disk, clocks, uplink, operators, and its own lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+import msgspec
+import sim_events as events
+from sim_events import AnyEvent, Schedule
+from sim_wire import Door
+
+from wasupervisor.decide.memory import Memory, dump, load
+from wasupervisor.model.journal import Entry
+from wasupervisor.model.observation import ProcessReading, UplinkState
+from wasupervisor.simulator import faults
+from wasupervisor.simulator import world as simulated
+from wasupervisor.simulator.happen import AnyWorld, apply
+from wasupervisor.simulator.kinds import make_world
+from wasupervisor.simulator.virtual import Pending
+from wasupervisor.simulator.waha_world import WahaSession, WahaWorld
+from wasupervisor.store.timeline import Saved, Timeline
+
+if TYPE_CHECKING:
+    from sim_daemon import Daemon
+    from sim_promises import Promises
+
+GOOD = (simulated.UplinkState.UP, simulated.UplinkState.NO_LOGIN)
+"""The websocket's upgrade is answered with 101."""
+
+CHECK_TAKES, CHECK_TIMEOUT = 0.05, 5.0
+PERSON_STARTS_AFTER = 90.0
+"""A gateway that nothing keeps is started by a person, so long after its end."""
+
+
+class Disk:
+    """What outlives the supervisor."""
+
+    def __init__(self) -> None:
+        self.memory: bytes | None = None
+        self.saved: Saved | None = None
+        self.journal: list[tuple[float, Entry]] = []
+        self.writable = True
+
+    def save(self, memory: Memory, entries: tuple[Entry, ...], saved: Saved, at: float) -> bool:
+        """Write all of it, or nothing."""
+        if not self.writable:
+            return False
+        self.memory, self.saved = dump(memory), saved
+        self.journal += [(at, entry) for entry in entries]
+        return True
+
+    def load(self) -> Memory:
+        """What a new start finds."""
+        return Memory() if self.memory is None else load(self.memory)
+
+
+class Site:
+    """One schedule under way. `promises` looks on, and raises when one is broken."""
+
+    def __init__(self, schedule: Schedule, start: Callable[[Site], Daemon], promises: Callable[[Site], Promises]):
+        self.schedule = schedule
+        self.policy = schedule.rules.policy(schedule.kind, schedule.poll)
+        self.world: AnyWorld = make_world(
+            schedule.kind,
+            schedule.names,
+            keeper=schedule.process != "unkept",
+            epoch=1.8e9,
+            core=schedule.core,
+            mode=schedule.mode,
+        )
+        self.door = Door(self.world)
+        self.disk = Disk()
+        self.dice = Random(schedule.seed)
+        self.armed: events.Crash | None = None
+        self.daemon: Daemon | None = None
+        self.boot, self.booted_at, self.wall = 1, 0.0, 1.8e9
+        self.orders = 0
+        self.uplink_good_at = 0.0
+        """When a gateway here would last have got through."""
+        self._start = start
+        self._unwritable = 0
+        self.promises = promises(self)
+        self.world.on_change(self._changed)
+        self.begin()
+
+    # Clocks
+
+    @property
+    def now(self) -> float:
+        """The world's time: what really passes."""
+        return self.world.now
+
+    def boottime(self) -> float:
+        """CLOCK_BOOTTIME."""
+        return self.world.now - self.booted_at
+
+    def timeline(self) -> Timeline:
+        """The line on which a new start goes on."""
+        return Timeline.resume(self.disk.saved, f"boot-{self.boot}", self.boottime)
+
+    def save(self, memory: Memory, entries: tuple[Entry, ...], timeline: Timeline) -> bool:
+        """Write it down."""
+        return self.disk.save(memory, entries, timeline.moment(self.wall + self.now), self.now)
+
+    # The supervisor's lives
+
+    def begin(self) -> None:
+        """Start it, unless it runs."""
+        if self.daemon is None:
+            self.daemon = self._start(self)
+
+    def die(self, away: float) -> None:
+        """It is gone; what its calls do, they do."""
+        daemon, self.daemon, self.armed = self.daemon, None, None
+        if daemon is not None and daemon.fibers.alive:
+            daemon.fibers.stop()
+        self.world.later(away, self.begin)
+
+    def is_struck(self, where: str) -> bool:
+        """Whether the supervisor dies just here."""
+        return self.armed is not None and self.armed.where == where
+
+    # What it reads
+
+    def process(self) -> ProcessReading:
+        """The gateway's process as `host/` tells of it."""
+        if self.schedule.process == "unseen":
+            return ProcessReading(detail="its port does not lead to a pid for our user")
+        keeper = "systemd gateway.service" if self.schedule.process == "kept" else None
+        if not self.world.alive:
+            return ProcessReading(exists=False, keeper=keeper)
+        born = self.world.started_at - self.booted_at
+        return ProcessReading(
+            exists=True, pid=4000 + self.world.run, started=self.wall + born, born=born, keeper=keeper
+        )
+
+    def ask_uplink(self) -> Pending[UplinkState]:
+        """Ask WhatsApp, as `host/uplink.py` does."""
+        state = self.world.uplink
+        good = UplinkState.UP if state in GOOD else UplinkState.DOWN
+        asked: Pending[UplinkState] = Pending()
+        takes = CHECK_TIMEOUT if state is simulated.UplinkState.BLACK_HOLE else CHECK_TAKES
+        self.world.later(takes, lambda: asked.finish(good))
+        return asked
+
+    @property
+    def uplink_good(self) -> bool:
+        """The truth."""
+        return self.world.uplink in GOOD
+
+    # What happens
+
+    def happen(self, event: AnyEvent) -> None:
+        """Let it happen now."""
+        if isinstance(event, faults.SessionFault):
+            for name in [name for name in self._hit(event) if self._can_have(event, name)]:
+                self._happen(msgspec.structs.replace(event, session=name))
+        else:
+            self._happen(event)
+
+    def _happen(self, event: AnyEvent) -> None:
+        self.promises.happens(event)
+        row = _OURS.get(type(event))
+        if row is not None:
+            row(self, event)
+        elif isinstance(event, faults.Http):
+            self.door.lie(event)
+        elif isinstance(event, faults.HttpCalm):
+            self.door.calm()
+        else:
+            was_good = self.uplink_good
+            apply(self.world, event)  # type: ignore[arg-type]
+            if was_good:
+                self.uplink_good_at = self.now
+
+    def _hit(self, event: faults.SessionFault) -> list[str]:
+        return list(self.world.sessions) if event.session == "*" else [event.session]
+
+    def _can_have(self, event: faults.SessionFault, name: str) -> bool:
+        """Whether it can happen to the session as it is now: what does not run cannot fail."""
+        session = self.world.sessions[name]
+        if isinstance(event, faults.Healed | faults.Claims | faults.NotLoaded):
+            return self.world.alive
+        if isinstance(event, faults.Stopped | faults.Started):
+            return self.world.alive and self.world.frozen_since is None
+        runs = session.status != "STOPPED" if isinstance(session, WahaSession) else session.memory is not None
+        return self.world.alive and runs
+
+    def _changed(self) -> None:
+        if self.uplink_good:
+            self.uplink_good_at = self.now
+        if not self.world.alive and self.schedule.process == "unkept":
+            run = self.world.run
+            if run != getattr(self, "_awaited", None):
+                self._awaited = run
+                self.world.later(PERSON_STARTS_AFTER, lambda: self._start_gateway(run))
+
+    def _start_gateway(self, run: int) -> None:
+        if not self.world.alive and self.world.run == run:
+            self.world.boot(0.0)
+
+    def crash(self, event: events.Crash) -> None:
+        """See `events.Crash`."""
+        if event.where == "now":
+            self.die(event.away)
+        else:
+            self.armed = event
+
+    def stop_daemon(self, event: events.StopDaemon) -> None:
+        """SIGTERM."""
+        if self.daemon is not None:
+            self.daemon.finish(lambda: self.die(event.away))
+
+    def unwritable(self, event: events.Unwritable) -> None:
+        """A full disk, for a while."""
+        self._unwritable += 1
+        self.disk.writable = False
+
+        def end() -> None:
+            self._unwritable -= 1
+            self.disk.writable = self._unwritable == 0
+
+        self.world.later(event.lasts or 60.0, end)
+
+    def reboot(self, event: events.Reboot) -> None:
+        """The whole machine."""
+        self.boot += 1
+        self.world.kill(137, event.away)
+        self.die(event.away + 1.0)
+        self.booted_at = self.now
+
+    def set_wall_clock(self, event: events.WallClock) -> None:
+        """Only what is shown and written beside depends on it."""
+        self.wall += event.by
+
+    def order(self, event: events.Ordered) -> None:
+        """On the control socket: lost when nobody listens."""
+        if self.daemon is not None:
+            self.orders += 1
+            self.daemon.order(event, f"o{self.orders}")
+
+    def operator_restart(self, event: events.OperatorRestart) -> None:
+        """In the gateway itself, past the supervisor."""
+        world, name = self.world, event.session
+        if not world.alive:
+            return
+        if isinstance(world, WahaWorld):
+            waha = world
+            waha.thawed().bind(lambda _: waha.restart(name))
+        else:
+            evolution, session = world, world.sessions[name]
+            if session.memory is not None:
+                evolution.thawed().bind(lambda _: evolution.redis_answers()).then(
+                    lambda: self.promises.by_operator(lambda: evolution.restart(session))
+                )
+
+
+_OURS: dict[type, Callable[[Site, AnyEvent], None]] = {
+    events.Crash: Site.crash,  # type: ignore[dict-item]
+    events.StopDaemon: Site.stop_daemon,  # type: ignore[dict-item]
+    events.Unwritable: Site.unwritable,  # type: ignore[dict-item]
+    events.Reboot: Site.reboot,  # type: ignore[dict-item]
+    events.WallClock: Site.set_wall_clock,  # type: ignore[dict-item]
+    events.Ordered: Site.order,  # type: ignore[dict-item]
+    events.OperatorRestart: Site.operator_restart,  # type: ignore[dict-item]
+}
