@@ -71,7 +71,10 @@ def verify(name: str, memory: SessionMemory, scene: Scene, roll: float) -> Judge
     if attempt.outcome is None:
         return _unheard(name, memory, attempt, scene)
     if attempt.ended == scene.now:
-        return memory, None  # this look may have begun before the call ended
+        # This look may have begun before the call ended; but a state that is new in it came after our stop.
+        if attempt.left_stop or memory.state is State.STOPPED or memory.since != scene.now:
+            return memory, None
+        return replace(memory, attempt=replace(attempt, left_stop=True)), None
     if memory.absent_since is not None:
         return _while_absent(name, memory, attempt, scene)
     if memory.state is State.WORKING:

@@ -1,0 +1,20 @@
+"""What random schedules of tests/simulation found in the decider; each named after what a person would have seen."""
+
+from __future__ import annotations
+
+from decide_scenes import Stage, failed, starting, stopped
+
+from wasupervisor.model.remedies import RemedyKind
+from wasupervisor.model.sessions import Condition
+
+
+def test_a_session_that_was_stopped_right_after_our_restart_was_started_again() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.change(starting())
+    stage.look()  # the call ends, and this look sees what became of it
+    stage.change(stopped())  # by its operator
+    stage.run(3600)
+    assert stage.made == [(RemedyKind.RESTART_SESSION, "a")]
+    assert stage.health().condition is Condition.STOPPED
