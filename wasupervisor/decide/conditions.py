@@ -167,7 +167,8 @@ def is_patient(memory: SessionMemory, scene: Scene) -> bool:
 
 def wants_uplink(memory: SessionMemory) -> bool:
     """Whether the uplink may have to do with how it is: not when it waits for a person, or is stopped, or gone."""
-    return memory.bad_since is not None and memory.absent_since is None and memory.condition in ASKS_UPLINK
+    bad = memory.state in (State.STARTING, State.FAILED, State.STOPPED) and memory.absent_since is None
+    return bad and memory.condition in ASKS_UPLINK
 
 
 def is_in_our_stop(memory: SessionMemory, scene: Scene) -> bool:

@@ -377,6 +377,8 @@ def test_the_uplink_is_asked_only_while_it_may_matter() -> None:
     stage.see(working("b"))
     stage.run(60)
     assert not stage.look().ask_uplink  # not there
+    stage.see(unreadable(), working("b"))
+    assert not stage.look().ask_uplink  # nothing would be done
     stage.see(failed(), working("b"))
     assert stage.look().ask_uplink
 
