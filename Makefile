@@ -17,7 +17,7 @@ ifneq ($(shell $(VENV)/bin/python -c 'import pip; print("runs")' 2>/dev/null),ru
 .PHONY: $(MADE)
 endif
 
-.PHONY: help demo test lint bench clean system-packages
+.PHONY: help demo test simulate lint bench clean system-packages
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -25,6 +25,7 @@ endif
 help:
 	@echo 'make demo    a simulated gateway, faults and their healing on the terminal (about 60 s; ARGS="--seconds 30")'
 	@echo 'make test    all tests (ARGS="..." for pytest; with CI=true none is skipped)'
+	@echo 'make simulate  random schedules of faults in virtual time, and the figures (SCHEDULES=1000 SEED=0 RUNS=20)'
 	@echo 'make lint    ruff, mypy, import-linter'
 	@echo 'make bench   print the benchmarks'
 	@echo 'make clean   remove .venv and every cache'
@@ -34,6 +35,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test system-packages
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+simulate: $(VENV)/installed-test
+	@$(VENV)/bin/python tests/simulation/simulate.py --schedules $(or $(SCHEDULES),1000) --seed $(or $(SEED),0) \
+		--runs $(or $(RUNS),20)
 
 lint: $(VENV)/installed-lint
 	$(VENV)/bin/ruff check

@@ -14,6 +14,7 @@ import sim_events as events
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.ladder import rung_for
 from wasupervisor.decide.memory import Memory
+from wasupervisor.decide.scene import OPERATOR_STOP_AFTER
 from wasupervisor.model.health import Pause
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import CloseLook, Observation, Uplink, UplinkState
@@ -69,15 +70,17 @@ class Promises:
         self.healed: list[tuple[float, str]] = []
         self._harm_seen = 0
         self._excused: set[int] = set()
-        self._operator_restarts: dict[str, float] = {}
+        self._operator_acts: dict[str, float] = {}
         self._last_event = 0.0
         self._working_since: dict[str, float] = {}
         self._failed_at: dict[str, float] = {}
         self._told_by_restart: dict[str, float] = {}
         """When a restart of a FAILED session was answered and heard: if it fails again, that was the diagnosis."""
         self._stopped_at: dict[str, float] = {}
-        self._known_stopped: dict[str, float] = {}
-        """Since when the supervisor could see an operator's stop, in one run of the gateway."""
+        self._seen_stopped: dict[str, float] = {}
+        """Since when the supervisor sees an operator's stop, in one run of the gateway."""
+        self._known_stopped: set[str] = set()
+        """Seen for so long that it can be nothing but an operator's stop."""
         self._paused: Pause | None = None
         """As it was written last."""
         self._watch_failures()
@@ -88,17 +91,19 @@ class Promises:
         """An event, before it happens."""
         self._last_event = self.site.now
         if isinstance(event, events.OperatorRestart):
-            self._operator_restarts[event.session] = self.site.now
+            self._operator_acts[event.session] = self.site.now
             self._restarted_by_person(event.session)
         elif isinstance(event, faults.Stopped | faults.Started):
             for session in self.site.world.chosen(event.session):
                 self._restarted_by_person(session.name)
+                self._operator_acts[session.name] = self.site.now
                 if isinstance(event, faults.Stopped):
                     self._stopped_at[session.name] = self.site.now
 
     def _restarted_by_person(self, name: str) -> None:
         self._stopped_at.pop(name, None)
-        self._known_stopped.pop(name, None)
+        self._seen_stopped.pop(name, None)
+        self._known_stopped.discard(name)
 
     def by_operator(self, act: Callable[[], object]) -> None:
         """Harm that is done in here is the operator's own."""
@@ -137,7 +142,7 @@ class Promises:
         now, seen = self.site.now, observation.look.sightings
         if observation.first:
             self._working_since.clear()
-            self._known_stopped.clear()
+            self._seen_stopped.clear()
         for one in seen or ():
             if one.state is State.WORKING:
                 self._working_since.setdefault(one.name, now)
@@ -147,7 +152,9 @@ class Promises:
             # In one run of the gateway; after a restart of the process nobody can tell whose stop it is.
             stopped = self._stopped_at.get(one.name)
             if one.state is State.STOPPED and stopped is not None and not self._died_since(stopped):
-                self._known_stopped.setdefault(one.name, now)
+                since = self._seen_stopped.setdefault(one.name, now)
+                if now - since >= OPERATOR_STOP_AFTER + self.site.policy.poll_every:
+                    self._known_stopped.add(one.name)
 
     def _partition(self, decision: Decision) -> None:
         health = decision.health
@@ -352,11 +359,9 @@ class Promises:
         stopped = self._stopped_at.get(name)
         if stopped is None:
             return
-        known = self._known_stopped.get(name)
-        if known is not None and call.at - known >= 20.0 + self.site.policy.poll_every:
-            self._broken("a session that its operator stopped stays stopped", f"{call}, stopped at {stopped}")
-        ours = any(one.remedy.session == name and stopped - 60.0 < one.at for one in self.calls_made)
-        if not ours and not self._died_since(stopped - 60.0) and world.alive:
+        ours = any(_is_blurred_by(one, stopped) for one in self.calls_made if one.remedy.session == name)
+        known = name in self._known_stopped or not self._died_since(stopped - 60.0)
+        if known and not ours and world.alive:
             self._broken("a session that its operator stopped stays stopped", f"{call}, stopped at {stopped}")
 
     def _died_since(self, at: float) -> bool:
@@ -377,7 +382,7 @@ class Promises:
         world = self.site.world
         for number in range(self._harm_seen, len(world.harm)):
             harm = world.harm[number]
-            if number not in self._excused and harm.at - self._operator_restarts.get(harm.session, -1e9) > 15.0:
+            if number not in self._excused and harm.at - self._operator_acts.get(harm.session, -1e9) > 15.0:
                 self._judge_harm(harm.what, harm.session, harm.at)
         self._harm_seen = len(world.harm)
 
@@ -394,3 +399,11 @@ class Promises:
 
     def _broken(self, promise: str, text: str) -> None:
         raise BrokenPromiseError(promise, self.site.now, text)
+
+
+def _is_blurred_by(call: Call, stopped: float) -> bool:
+    """Whether a stop at that time cannot be told from a restart of ours that ended half-way."""
+    near = stopped - 60.0 < call.at < stopped + 5.0
+    seen = call.look.sighting
+    told = call.outcome is Outcome.ACCEPTED and seen is not None and seen.state is State.FAILED
+    return near and not (told and call.at + 4.0 < stopped)

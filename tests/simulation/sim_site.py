@@ -59,7 +59,14 @@ class Disk:
 class Site:
     """One schedule under way. `promises` looks on, and raises when one is broken."""
 
-    def __init__(self, schedule: Schedule, start: Callable[[Site], Daemon], promises: Callable[[Site], Promises]):
+    def __init__(
+        self,
+        schedule: Schedule,
+        start: Callable[[Site], Daemon],
+        promises: Callable[[Site], Promises],
+        *,
+        supervised: bool = True,
+    ) -> None:
         self.schedule = schedule
         self.policy = schedule.rules.policy(schedule.kind, schedule.poll)
         self.world: AnyWorld = make_world(
@@ -76,14 +83,15 @@ class Site:
         self.armed: events.Crash | None = None
         self.daemon: Daemon | None = None
         self.boot, self.booted_at, self.wall = 1, 0.0, 1.8e9
-        self.orders = 0
+        self.orders = self.uplink_asked = 0
         self.uplink_good_at = 0.0
         """When a gateway here would last have got through."""
         self._start = start
         self._unwritable = 0
         self.promises = promises(self)
         self.world.on_change(self._changed)
-        self.begin()
+        if supervised:
+            self.begin()
 
     # Clocks
 
@@ -138,6 +146,7 @@ class Site:
 
     def ask_uplink(self) -> Pending[UplinkState]:
         """Ask WhatsApp, as `host/uplink.py` does."""
+        self.uplink_asked += 1
         state = self.world.uplink
         good = UplinkState.UP if state in GOOD else UplinkState.DOWN
         asked: Pending[UplinkState] = Pending()
