@@ -9,15 +9,13 @@ def main() -> None:
     """Run the command line."""
     arguments = sys.argv[1:]
     if _is_run(arguments):
-        # httpx imports its own command line, and with it click, rich and pygments (7 MB), where those are installed.
-        sys.modules["httpx._main"] = None  # type: ignore[assignment]
         from wasupervisor.cli.run import run  # noqa: PLC0415
 
         run(arguments)
     else:
-        from wasupervisor.cli.main import cli  # noqa: PLC0415
+        from wasupervisor.cli.main import main as command  # noqa: PLC0415
 
-        cli(prog_name="wasupervisor")
+        command()
 
 
 def _is_run(arguments: list[str]) -> bool:

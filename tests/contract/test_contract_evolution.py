@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 import respx
@@ -31,7 +32,7 @@ def replay(name: str) -> httpx.Response | Exception:
     """What the recorded Evolution did, as the HTTP library shows it."""
     recording = RECORDINGS[name]
     if recording["status"] is None:
-        return httpx.ReadTimeout("slow")
+        return httpcore.ReadTimeout("slow")
     return httpx.Response(recording["status"], content=body_of(name))
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 import respx
@@ -31,7 +32,7 @@ def replay(name: str) -> httpx.Response | Exception:
     recording = RECORDINGS[name]
     if recording["status"] is None:
         broke = recording["error"].startswith("RemoteDisconnected")
-        return httpx.RemoteProtocolError("gone") if broke else httpx.ReadTimeout("slow")
+        return httpcore.RemoteProtocolError("gone") if broke else httpcore.ReadTimeout("slow")
     body = recording["body"]
     content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     headers = {"content-type": recording["headers"].get("content-type", "text/plain")}

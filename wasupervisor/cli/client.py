@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 from urllib.parse import quote
 
 import click
@@ -23,12 +22,26 @@ EXIT_UNREACHABLE = 3
 
 ANSWER_WITHIN = 60.0
 
+IS_IT_RUNNING = "Is it running? (systemctl status wasupervisor)"
+WHO_MAY = "permission denied; root and members of the group wasupervisor may connect"
+
+
+class Refusal(click.ClickException):
+    """What cannot be done, with the exit status of the command."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.exit_code = status
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say it, each line with the program's name."""
+        for line in self.message.splitlines():
+            click.echo(f"wasupervisor: {line}", file=file, err=file is None)
+
 
 def refuse(text: str, status: int) -> NoReturn:
-    """Say what cannot be done, and end."""
-    for line in text.splitlines():
-        click.echo(f"wasupervisor: {line}", err=True)
-    sys.exit(status)
+    """Say what cannot be done, and end the command."""
+    raise Refusal(text, status)
 
 
 class Client:
@@ -37,7 +50,7 @@ class Client:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)),
+            transport=httpx.HTTPTransport(uds=os.fspath(socket)),
             base_url="http://wasupervisor",
             timeout=ANSWER_WITHIN,
             trust_env=False,
@@ -46,9 +59,15 @@ class Client:
     @classmethod
     def for_command(cls, ctx: click.Context, config: Path | None) -> Client:
         """The client for the daemon that the configuration, or the default places, point to."""
-        return cls(find_socket(config or (ctx.obj or {}).get("config"), os.environ))
+        client = cls(find_socket(config or (ctx.obj or {}).get("config"), os.environ))
+        ctx.call_on_close(client.close)
+        return client
 
-    def get(self, path: str, **query: str) -> Any:
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def get(self, path: str, **query: str | list[str]) -> Any:
         """The JSON answer to a GET; of any status."""
         return self._call("GET", path, params=query)[1]
 
@@ -59,16 +78,19 @@ class Client:
     def _call(self, method: str, path: str, **what: Any) -> tuple[int, Any]:
         try:
             answer = self._http.request(method, path, **what)
-            return answer.status_code, answer.json()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             refuse(f"the daemon cannot be reached at {self._socket}: {_why(self._socket, error)}", EXIT_UNREACHABLE)
+        try:
+            return answer.status_code, answer.json()
         except ValueError:
-            refuse(f"what answers at {self._socket} is not wasupervisor", EXIT_UNREACHABLE)
+            refuse(f"the daemon could not answer ({answer.status_code}): {answer.text[:200].strip()}", EXIT_UNWELL)
 
 
 def session_path(name: str, verb: str) -> str:
     """The path of a verb on a session."""
-    return f"/sessions/{quote(name, safe='')}/{verb}"
+    if name in ("", ".", ".."):  # an HTTP client takes these out of a path
+        refuse(f"no session {name!r} is known; `wasupervisor status` lists them", EXIT_USAGE)
+    return f"/sessions/{quote(name, safe='', errors='replace')}/{verb}"
 
 
 def find_socket(config: Path | None, environ: Mapping[str, str]) -> Path:
@@ -82,19 +104,24 @@ def find_socket(config: Path | None, environ: Mapping[str, str]) -> Path:
     home = Path(environ.get("HOME") or "/")
     root = Places.of({}, 0, home).runtime
     candidates = [root / "control.sock", places_of(environ).runtime / "control.sock"]
-    return next((one for one in candidates if one.exists()), candidates[0])
+    return next((one for one in candidates if os.path.lexists(one)), candidates[0])
 
 
-def _why(socket: Path, error: httpx.TransportError) -> str:
+def _why(socket: Path, error: httpx.RequestError) -> str:
+    """What stands in the way, found out after the fact: httpx does not tell."""
     try:
         if not stat.S_ISSOCK(socket.stat().st_mode):
             return "that is no socket"
     except FileNotFoundError:
-        return "there is no socket. Is it running? (systemctl status wasupervisor)"
+        return f"there is no socket. {IS_IT_RUNNING}"
     except PermissionError:
-        return "permission denied; members of the group wasupervisor may connect"
+        return WHO_MAY
+    except OSError as trouble:
+        return trouble.strerror or str(trouble)
     if isinstance(error, httpx.TimeoutException):
         return f"no answer within {ANSWER_WITHIN:g} s"
     if not os.access(socket, os.W_OK):
-        return "permission denied; members of the group wasupervisor may connect"
-    return "nobody listens. Is it running? (systemctl status wasupervisor)"
+        return WHO_MAY
+    if isinstance(error, httpx.ConnectError):
+        return f"nobody listens. {IS_IT_RUNNING}"
+    return f"the connection broke. {IS_IT_RUNNING}"

@@ -17,9 +17,10 @@ from enum import IntEnum
 from typing import Any
 
 import anyio
-import httpx
+import httpcore
 
 from wasupervisor import __version__
+from wasupervisor.gateways.address import address_of
 from wasupervisor.model.observation import Trouble
 from wasupervisor.model.value import Value
 
@@ -88,16 +89,19 @@ class HttpClient:
     """
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        self._base = _base_of(url)
-        # As bytes, because httpx shows a text that is not ASCII, which may be the key, in its error.
-        self._headers = [
-            (name.encode("latin-1"), value.encode("utf-8", "surrogateescape")) for name, value in headers.items()
-        ]
-        self._tls = _tls_for(self._base)
-        self._polls: httpx.AsyncClient | None = None
-        # At INFO httpx logs every URL, and a URL may hold a session's name or a password.
-        for library in ("httpx", "httpcore"):
-            logging.getLogger(library).setLevel(logging.WARNING)
+        self._address = address_of(url)
+        self._headers = {
+            b"Accept": b"*/*",
+            b"Accept-Encoding": b"identity",
+            b"User-Agent": f"wasupervisor/{__version__}".encode(),
+            **self._address.headers,
+            **_as_bytes(headers),
+        }
+        # The system's own certificates; for http none are loaded (20 ms, 2 MB).
+        self._tls = ssl.create_default_context() if self._address.is_tls else None
+        self._polls: httpcore.AsyncConnectionPool | None = None
+        # It logs headers, and with them the key, at DEBUG.
+        logging.getLogger("httpcore").setLevel(logging.WARNING)
 
     async def ask(
         self,
@@ -115,7 +119,7 @@ class HttpClient:
         """
         if self._polls is None:
             self._polls = self._open()
-        call = _Call(method, self._base + path, timeout, limit, headers)
+        call = self._call(method, path, timeout, limit, headers or {})
         answer = await call.make(self._polls)
         if call.broke and not call.connected and call.time_left > 0:
             async with self._open() as fresh:
@@ -127,7 +131,7 @@ class HttpClient:
     async def act(self, method: str, path: str, *, timeout: float) -> Reply | Failure:
         """Perform an action: over a connection of its own, and never a second time."""
         async with self._open() as fresh:
-            return await _Call(method, self._base + path, timeout, ACTION_LIMIT, None).make(fresh)
+            return await self._call(method, path, timeout, ACTION_LIMIT, {}).make(fresh)
 
     async def at_once(self, work: Callable[[], Coroutine[Any, Any, None]], times: int) -> None:
         """Run some work so many times at once, and wait for all of it."""
@@ -144,27 +148,23 @@ class HttpClient:
         if client is not None:
             await client.aclose()
 
-    def _open(self) -> httpx.AsyncClient:
-        """A client that follows nothing, keeps few connections, and leaves all time limits to us."""
-        return httpx.AsyncClient(
-            verify=self._tls,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=None,  # noqa: S113 - each call is limited as a whole, in _Call.make
-            limits=httpx.Limits(max_connections=CONNECTIONS, keepalive_expiry=KEEP_IDLE),
-            headers=[
-                (b"Accept", b"*/*"),
-                (b"Accept-Encoding", b"identity"),
-                (b"User-Agent", f"wasupervisor/{__version__}".encode()),
-                *self._headers,
-            ],
+    def _open(self) -> httpcore.AsyncConnectionPool:
+        """Connections that are kept for a while. All time limits are left to us."""
+        return httpcore.AsyncConnectionPool(
+            ssl_context=self._tls, max_connections=CONNECTIONS, keepalive_expiry=KEEP_IDLE
         )
+
+    def _call(self, method: str, path: str, timeout: float, limit: int, headers: Mapping[str, str]) -> _Call:
+        together = {**self._headers, **_as_bytes(headers)}
+        return _Call(method, self._address.url(path), timeout, limit, list(together.items()))
 
 
 class _Call:
     """One call and how far it got. httpcore tells that through its `trace` extension."""
 
-    def __init__(self, method: str, url: str, timeout: float, limit: int, headers: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, method: str, url: httpcore.URL, timeout: float, limit: int, headers: list[tuple[bytes, bytes]]
+    ) -> None:
         self._method, self._url, self._limit, self._headers = method, url, limit, headers
         self._deadline = anyio.current_time() + timeout
         self.progress = Progress.NOT_SENT
@@ -179,18 +179,19 @@ class _Call:
     def time_left(self) -> float:
         return self._deadline - anyio.current_time()
 
-    async def make(self, client: httpx.AsyncClient) -> Reply | Failure:
+    async def make(self, pool: httpcore.AsyncConnectionPool) -> Reply | Failure:
         """Make the call. Nothing but cancellation gets out of here."""
         self.progress, self.connected, self.broke = Progress.NOT_SENT, False, False
         try:
             with anyio.fail_after(max(self.time_left, 0.0)):
-                return await self._exchange(client)
+                return await self._exchange(pool)
         except Exception as error:
             return self._failed(error)
 
-    async def _exchange(self, client: httpx.AsyncClient) -> Reply | Failure:
-        async with client.stream(
-            self._method, self._url, headers=self._headers, extensions={"trace": self._trace}
+    async def _exchange(self, pool: httpcore.AsyncConnectionPool) -> Reply | Failure:
+        content = None if self._method == "GET" else b""  # so that a POST says how long its body is
+        async with pool.stream(
+            self._method, self._url, headers=self._headers, content=content, extensions={"trace": self._trace}
         ) as response:
             self.progress = Progress.ANSWERED
             return await _read(response, self._limit)
@@ -210,21 +211,29 @@ class _Call:
         return Failure(trouble, detail, max(self.progress, at_least))
 
 
-_EXPECTED = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError)
+_EXPECTED = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+    TimeoutError,
+)
 
 
-async def _read(response: httpx.Response, limit: int) -> Reply | Failure:
+async def _read(response: httpcore.Response, limit: int) -> Reply | Failure:
     """Read the body, no more than `limit` bytes of it."""
-    status = response.status_code
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
+    status = response.status
+    headers = {name.lower(): value.strip().lower() for name, value in response.headers}
+    encoding = headers.get(b"content-encoding", b"")
+    if encoding not in (b"", b"identity"):
         # A small body may unpack to anything; neither gateway compresses for a client that does not ask.
         return Failure(Trouble.BAD_BODY, f"answered {status} with a compressed body", Progress.ANSWERED)
-    declared = response.headers.get("content-length", "")
-    too_long = declared.isdecimal() and len(declared) < 20 and int(declared) > limit
+    declared = headers.get(b"content-length", b"")
+    too_long = declared.isdigit() and len(declared) < 20 and int(declared) > limit
     body = bytearray()
     if not too_long:
-        async for chunk in response.aiter_raw():
+        async for chunk in response.aiter_stream():
             body += chunk
             if len(body) > limit:
                 too_long = True
@@ -242,21 +251,19 @@ def _explain(error: Exception) -> tuple[Trouble, str, Progress]:
     """
     not_sent, sent = Progress.NOT_SENT, Progress.SENT
     match error:
-        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+        case httpcore.ConnectTimeout() | httpcore.PoolTimeout():
             return Trouble.TIMED_OUT, "no connection in time", not_sent
-        case httpx.TimeoutException():
+        case httpcore.TimeoutException():
             return Trouble.TIMED_OUT, "no answer in time", sent
         case TimeoutError():
             return Trouble.TIMED_OUT, "no answer in time", not_sent
-        case httpx.ConnectError():
+        case httpcore.ConnectError():
             return *_explain_connect(error), not_sent
-        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
+        case httpcore.LocalProtocolError() | httpcore.UnsupportedProtocol():
             detail = "the call cannot be formed: gateway.url or gateway.api_key has a character that HTTP forbids"
             return Trouble.BAD_STATUS, detail, not_sent
-        case httpx.TransportError():
+        case httpcore.NetworkError() | httpcore.ProtocolError() | httpcore.ProxyError():
             return Trouble.DROPPED, "the connection broke before the answer was complete", sent
-        case httpx.HTTPError() | httpx.StreamError():
-            return Trouble.BAD_BODY, "the answer cannot be decoded", sent
     return Trouble.BAD_BODY, f"the HTTP client failed ({type(error).__name__})", not_sent
 
 
@@ -289,24 +296,9 @@ def _causes(error: BaseException, depth: int = 8) -> Iterator[BaseException]:
         yield from _causes(cause, depth - 1)
 
 
-def _base_of(url: str) -> str:
-    try:
-        parsed = httpx.URL(url.strip())
-    except (httpx.InvalidURL, ValueError):
-        parsed = None
-    if (
-        parsed is None
-        or parsed.scheme not in ("http", "https")
-        or not parsed.host
-        or not 0 < (parsed.port or 80) < 1 << 16
-    ):
-        raise ValueError("cannot use gateway.url: it is not an http or https address with a host")
-    return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
-
-
-def _tls_for(base: str) -> ssl.SSLContext:
-    """The system's own certificates for https; for http an empty context, so that none are loaded (20 ms, 2 MB)."""
-    return ssl.create_default_context() if base.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _as_bytes(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    # By us: the library would show a text that is not ASCII, which may be the key, in its error.
+    return {name.encode("latin-1"): value.encode("utf-8", "surrogateescape") for name, value in headers.items()}
 
 
 Clock = Callable[[], float]

@@ -9,11 +9,13 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Literal
 
 import anyio
-import httpx
+import certifi
+import httpcore
 
 from wasupervisor.host.moments import Clock, boottime
 from wasupervisor.model.observation import Uplink, UplinkState
@@ -31,6 +33,8 @@ _OURS = {
     *(errno.EPERM, errno.EACCES, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL),
     *(socket.EAI_SYSTEM, socket.EAI_MEMORY),
 }
+
+_OF_THE_NETWORK = (OSError, httpcore.NetworkError, httpcore.ProtocolError)
 
 
 class UplinkWatch:
@@ -101,13 +105,13 @@ class UplinkWatch:
 
     async def _answer(self) -> tuple[UplinkState, str]:
         try:
-            context = httpx.create_ssl_context() if self._tls else None
+            context = _context() if self._tls else None
         except OSError as error:
             return UplinkState.UNKNOWN, f"the certificates to trust cannot be loaded: {error}"
         try:
             with anyio.fail_after(self._timeout):
                 return await self._ask_once(context)
-        except (TimeoutError, httpx.TimeoutException):
+        except TimeoutError:
             return UplinkState.DOWN, f"{self._where} did not answer in {self._timeout:g} s"
         except Exception as error:  # whatever it is, the next cycle must be able to ask again
             return self._blame(error)
@@ -126,22 +130,21 @@ class UplinkWatch:
         return UplinkState.UP, f"{self._where} completed the TLS handshake"
 
     async def _upgrade(self, context: ssl.SSLContext | None) -> tuple[UplinkState, str]:
-        name = f"[{self._host}]" if ":" in self._host else self._host
-        request = httpx.Request(
-            "GET", f"{'https' if self._tls else 'http'}://{name}:{self._port}{_PATH}", headers=_upgrade_headers()
-        )
-        # A client for each check, and these are rare: the CA bundle costs 2.7 MB that need not stay.
-        async with httpx.AsyncClient(trust_env=False, verify=context or False, timeout=self._timeout) as client:
-            response = await client.send(request, stream=True)
-            await response.aclose()
-        if response.status_code == httpx.codes.SWITCHING_PROTOCOLS:
+        url = httpcore.URL(scheme="https" if self._tls else "http", host=self._host, port=self._port, target=_PATH)
+        # A pool for each check, and these are rare: the certificates cost 2.7 MB that need not stay.
+        async with (
+            httpcore.AsyncConnectionPool(ssl_context=context) as pool,
+            pool.stream("GET", url, headers=_upgrade_headers()) as response,
+        ):
+            status = response.status
+        if status == HTTPStatus.SWITCHING_PROTOCOLS:
             return UplinkState.UP, f"{self._where} accepted the websocket"
-        return UplinkState.DOWN, f"{self._where} answered {response.status_code} to the websocket upgrade, not 101"
+        return UplinkState.DOWN, f"{self._where} answered {status} to the websocket upgrade, not 101"
 
     def _blame(self, error: Exception) -> tuple[UplinkState, str]:
         causes = list(_causes(error))
         told = ", ".join(dict.fromkeys(_text(cause) for cause in causes))
-        if not isinstance(error, (OSError, httpx.TransportError)) or all(_is_ours(cause) for cause in causes):
+        if not isinstance(error, _OF_THE_NETWORK) or all(_is_ours(cause) for cause in causes):
             return UplinkState.UNKNOWN, f"{self._where} could not be asked from here: {told}"
         if any(isinstance(cause, socket.gaierror) for cause in causes):
             return UplinkState.DOWN, f"the name {self._host} could not be resolved: {told}"
@@ -152,19 +155,25 @@ class UplinkWatch:
         return f"{self._host}:{self._port}"
 
 
-def _upgrade_headers() -> dict[str, str]:
+def _context() -> ssl.SSLContext:
+    """Trusts whom a gateway trusts, Mozilla's list, unless the operator names another, as OpenSSL's variables do."""
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
+
+
+def _upgrade_headers() -> list[tuple[str, str]]:
     """What Baileys sends, and nothing that it does not send (such as a User-Agent)."""
-    return {
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode("ascii"),
-        "Origin": _ORIGIN,
-    }
+    return [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", base64.b64encode(os.urandom(16)).decode("ascii")),
+        ("Origin", _ORIGIN),
+    ]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """What it comes from: httpx, httpcore and anyio each wrap, and several addresses fail each in its own way."""
+    """What it comes from: httpcore and anyio each wrap, and several addresses fail each in its own way."""
     if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
             yield from _causes(one)

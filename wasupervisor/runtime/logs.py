@@ -26,7 +26,9 @@ PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging
 class Logs:
     """The log of the process; `close` writes what is still waiting."""
 
-    def __init__(self, level: str, form: str, environ: Mapping[str, str], stream: TextIO = sys.stderr) -> None:
+    def __init__(self, level: str, form: str, environ: Mapping[str, str], stream: TextIO | None = None) -> None:
+        """Begin to log; `stream` defaults to standard error, and where that is closed to nowhere."""
+        stream = stream or sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - open as long as we live
         handler = logging.StreamHandler(stream)
         handler.setFormatter(_formatter(_form(form, environ, stream)))
         waiting: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_SIZE)
@@ -35,8 +37,7 @@ class Logs:
         self._root = logging.getLogger()
         self._root.addHandler(self._front)
         self.set_level(level)
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at INFO
-        logging.getLogger("httpcore").setLevel(logging.WARNING)
+        logging.getLogger("httpcore").setLevel(logging.WARNING)  # it logs headers, and with them the key, at DEBUG
         self._listener.start()
 
     def set_level(self, level: str) -> None:
@@ -76,12 +77,20 @@ class _Front(logging.handlers.QueueHandler):
     def __init__(self, waiting: queue.Queue[logging.LogRecord]) -> None:
         super().__init__(waiting)
         self.lost = 0
+        self._told = 0
 
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
+            if self.lost > self._told:
+                self.queue.put_nowait(self._lost_lines())
+                self._told = self.lost
             self.queue.put_nowait(record)
         except queue.Full:
             self.lost += 1
+
+    def _lost_lines(self) -> logging.LogRecord:
+        text = f"{self.lost - self._told} lines of the log were lost, for nobody read the ones before"
+        return logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, None, None)
 
 
 class _Text(logging.Formatter):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import httpcore
 import httpx
 import pytest
 import respx
@@ -52,7 +53,7 @@ class Server:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if self.dead:
-            raise httpx.ConnectError("gone")
+            raise httpcore.ConnectError("gone")
         calls = {"metrics": self._metrics, "fetchInstances": self._rows, "connectionState": self._state}
         kind = next((call for call in calls if f"/{call}" in request.url.path), "")
         return calls.get(kind, self._verify)(request)
@@ -94,7 +95,7 @@ class Server:
         name = request.url.path.rsplit("/", 1)[-1]
         self.asked.append(name)
         if name in self.hung:
-            raise httpx.ReadTimeout("slow")
+            raise httpcore.ReadTimeout("slow")
         if name not in self.memory:
             return httpx.Response(404, json={"response": {"message": [f'The "{name}" instance does not exist']}})
         return httpx.Response(200, json={"instance": {"instanceName": name, "state": self.memory[name]}})
@@ -224,7 +225,7 @@ async def test_a_database_outage_is_known_and_memory_judges_on(
     assert (look.store_ok, by_name(look)["beta"].reason) == (True, Reason.QR_WANTED)
 
 
-@pytest.mark.parametrize("failure", [httpx.ReadTimeout("slow"), httpx.RemoteProtocolError("gone"), 401, 404])
+@pytest.mark.parametrize("failure", [httpcore.ReadTimeout("slow"), httpcore.RemoteProtocolError("gone"), 401, 404])
 async def test_what_tells_nothing_of_the_database_leaves_it_unknown(
     failure: Exception | int, evolution: EvolutionGateway, server: Server, clock: Clock
 ) -> None:
@@ -313,7 +314,7 @@ async def test_metrics_with_a_user_are_asked_with_it(clock: Clock, server: Serve
 async def test_a_page_that_hangs_while_the_gateway_answers_is_left_out_for_a_minute(
     evolution: EvolutionGateway, server: Server, clock: Clock
 ) -> None:
-    server.metrics = httpx.ReadTimeout("slow")
+    server.metrics = httpcore.ReadTimeout("slow")
     look = await evolution.look()
     assert (look.reachable, look.sightings, look.trouble) == (True, None, Trouble.TIMED_OUT)
     clock.now += 5
@@ -572,9 +573,9 @@ async def test_nobody_at_the_port_is_told() -> None:
         (httpx.Response(200, json=[1]), Outcome.ACCEPTED),
         (httpx.Response(401), Outcome.REFUSED),
         (httpx.Response(500), Outcome.REFUSED),
-        (httpx.ReadTimeout("x"), Outcome.TIMED_OUT),
-        (httpx.RemoteProtocolError("x"), Outcome.DROPPED),
-        (httpx.ConnectError("x"), Outcome.UNREACHABLE),
+        (httpcore.ReadTimeout("x"), Outcome.TIMED_OUT),
+        (httpcore.RemoteProtocolError("x"), Outcome.DROPPED),
+        (httpcore.ConnectError("x"), Outcome.UNREACHABLE),
     ],
 )
 async def test_a_restart_has_its_outcome(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import httpcore
 import httpx
 import pytest
 import respx
@@ -113,7 +114,7 @@ async def test_the_run_is_asked_at_once_when_a_session_changed(waha: WahaGateway
 
 async def test_the_run_is_asked_at_once_after_a_look_that_failed(waha: WahaGateway, server: Server) -> None:
     await waha.look()
-    server.list = httpx.ConnectError("gone")
+    server.list = httpcore.ConnectError("gone")
     assert (await waha.look()).run is None
     server.list, server.started = listing(entry()), 5
     assert (await waha.look()).run == "5"
@@ -134,7 +135,7 @@ async def test_a_waha_that_does_not_tell_its_run_is_seen_all_the_same(
 
 async def test_a_run_that_cannot_be_read_any_more_is_unknown(waha: WahaGateway, server: Server, clock: Clock) -> None:
     await waha.look()
-    server.statuses.mock(side_effect=httpx.ReadTimeout("slow"))
+    server.statuses.mock(side_effect=httpcore.ReadTimeout("slow"))
     clock.now += 60
     assert (await waha.look()).run is None
 
@@ -285,11 +286,11 @@ async def test_a_hung_waha_is_asked_twice_within_the_time_of_a_look() -> None:
         (httpx.Response(500, json={"exception": {}}), Outcome.REFUSED),
         (httpx.Response(502), Outcome.DROPPED),
         (httpx.Response(504), Outcome.TIMED_OUT),
-        (httpx.ReadTimeout("x"), Outcome.TIMED_OUT),
-        (httpx.ConnectTimeout("x"), Outcome.UNREACHABLE),
-        (httpx.ConnectError("x"), Outcome.UNREACHABLE),
-        (httpx.RemoteProtocolError("x"), Outcome.DROPPED),
-        (httpx.ReadError("x"), Outcome.DROPPED),
+        (httpcore.ReadTimeout("x"), Outcome.TIMED_OUT),
+        (httpcore.ConnectTimeout("x"), Outcome.UNREACHABLE),
+        (httpcore.ConnectError("x"), Outcome.UNREACHABLE),
+        (httpcore.RemoteProtocolError("x"), Outcome.DROPPED),
+        (httpcore.ReadError("x"), Outcome.DROPPED),
     ],
 )
 async def test_an_action_has_its_outcome(
