@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import click
-import httpx
+import httpcore
 
 from wasupervisor.config.loading import DEFAULT_FILE, places_of, read
 from wasupervisor.config.places import Places
@@ -49,12 +50,7 @@ class Client:
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
-        self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=os.fspath(socket)),
-            base_url="http://wasupervisor",
-            timeout=ANSWER_WITHIN,
-            trust_env=False,
-        )
+        self._http = httpcore.ConnectionPool(uds=os.fspath(socket))
 
     @classmethod
     def for_command(cls, ctx: click.Context, config: Path | None) -> Client:
@@ -69,21 +65,23 @@ class Client:
 
     def get(self, path: str, **query: str | list[str]) -> Any:
         """The JSON answer to a GET; of any status."""
-        return self._call("GET", path, params=query)[1]
+        return self._call("GET", f"{path}?{urlencode(query, doseq=True)}" if query else path)[1]
 
     def post(self, path: str, body: dict[str, object] | None = None) -> tuple[int, Any]:
         """Status and JSON answer of a changing request."""
-        return self._call("POST", path, json=body or {})
+        return self._call("POST", path, json.dumps(body or {}).encode())
 
-    def _call(self, method: str, path: str, **what: Any) -> tuple[int, Any]:
+    def _call(self, method: str, path: str, content: bytes | None = None) -> tuple[int, Any]:
+        limits = {"timeout": dict.fromkeys(("connect", "write", "read"), ANSWER_WITHIN)}
         try:
-            answer = self._http.request(method, path, **what)
-        except httpx.RequestError as error:
+            answer = self._http.request(method, f"http://wasupervisor{path}", content=content, extensions=limits)
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
             refuse(f"the daemon cannot be reached at {self._socket}: {_why(self._socket, error)}", EXIT_UNREACHABLE)
         try:
-            return answer.status_code, answer.json()
+            return answer.status, json.loads(answer.content)
         except ValueError:
-            refuse(f"the daemon could not answer ({answer.status_code}): {answer.text[:200].strip()}", EXIT_UNWELL)
+            text = answer.content[:200].decode(errors="replace").strip()
+            refuse(f"the daemon could not answer ({answer.status}): {text}", EXIT_UNWELL)
 
 
 def session_path(name: str, verb: str) -> str:
@@ -107,8 +105,8 @@ def find_socket(config: Path | None, environ: Mapping[str, str]) -> Path:
     return next((one for one in candidates if os.path.lexists(one)), candidates[0])
 
 
-def _why(socket: Path, error: httpx.RequestError) -> str:
-    """What stands in the way, found out after the fact: httpx does not tell."""
+def _why(socket: Path, error: Exception) -> str:
+    """What stands in the way, found out after the fact: the library does not tell."""
     try:
         if not stat.S_ISSOCK(socket.stat().st_mode):
             return "that is no socket"
@@ -118,10 +116,10 @@ def _why(socket: Path, error: httpx.RequestError) -> str:
         return WHO_MAY
     except OSError as trouble:
         return trouble.strerror or str(trouble)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpcore.TimeoutException):
         return f"no answer within {ANSWER_WITHIN:g} s"
     if not os.access(socket, os.W_OK):
         return WHO_MAY
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, httpcore.ConnectError):
         return f"nobody listens. {IS_IT_RUNNING}"
     return f"the connection broke. {IS_IT_RUNNING}"
