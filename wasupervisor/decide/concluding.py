@@ -84,6 +84,8 @@ def _session_health(draft: Draft, scene: Scene, name: str, memory: SessionMemory
     if unread and group in ("active", "failed"):
         cause = Reason.GATEWAY_DOWN if is_silent(draft) else Reason.UNREADABLE
         condition, group = Condition.UNKNOWN, "failed"
+    elif _is_away(memory, scene):
+        condition, cause, group = Condition.FAILING, _away_because(scene), "failed"
     if memory.attempt is not None:
         group = "recovering"
     elif memory.breaker.state is BreakerState.HELD and group == "failed":
@@ -102,6 +104,17 @@ def _session_health(draft: Draft, scene: Scene, name: str, memory: SessionMemory
         needs_qr=cause in QR_REASONS,
         advice=TABLE[cause].advice if group in ("needs_human", "failed") else "",
     )
+
+
+def _is_away(memory: SessionMemory, scene: Scene) -> bool:
+    """Whether a session that is still left alone has been starting for too long to count as active."""
+    lasts = scene.now - memory.since >= scene.policy.failing_after and memory.samples >= scene.policy.failing_samples
+    return memory.condition is Condition.SETTLING and memory.state is State.STARTING and lasts
+
+
+def _away_because(scene: Scene) -> Reason:
+    down = scene.policy.uplink_watched and scene.uplink is UplinkState.DOWN
+    return Reason.UPLINK_DOWN if down else Reason.RECONNECTING
 
 
 def _connections(sessions: tuple[SessionHealth, ...]) -> Connections:
@@ -124,12 +137,12 @@ def _breakers(draft: Draft) -> Breakers:
 def _status(draft: Draft, sessions: tuple[SessionHealth, ...], breakers: Breakers) -> tuple[Status, str]:
     """The status as a table: the first row that holds."""
     wanted = [one for one in sessions if one.expected]
-    away = tuple(one.name for one in wanted if not one.usable)
+    away = tuple(one.name for one in wanted if one.group != "active")
     rows: tuple[tuple[bool, Status, str], ...] = (
         (is_silent(draft), Status.UNHEALTHY, "the gateway does not answer"),
         (is_unread(draft), Status.UNHEALTHY, f"the list of sessions cannot be read: {_trouble(draft)}"),
         (
-            bool(wanted) and len(away) == len(wanted),
+            bool(wanted) and not any(one.usable for one in wanted),
             Status.UNHEALTHY,
             f"none of {count(len(wanted), 'expected session')} is active",
         ),
@@ -185,9 +198,12 @@ def _notes(draft: Draft, scene: Scene) -> tuple[str, ...]:
     if draft.gateway.dropped_at is not None:
         ago = span(draft.now - draft.gateway.dropped_at)
         notes.append(f"The gateway dropped the connection {ago} ago, in a restart of a session, and is not back yet.")
-    if observation.uplink.state is UplinkState.DOWN and draft.policy.uplink_watched:
+    unwell = any(one.bad_since is not None for one in draft.sessions.values())
+    if unwell and observation.uplink.state is UplinkState.DOWN and draft.policy.uplink_watched:
         told = observation.uplink.detail or "no answer"
-        doubt = " Sessions work all the same, so it is taken as unknown." if scene.working else ""
+        doubt = ""
+        if scene.working:
+            doubt = " Sessions work all the same, so it is taken as unknown; uplink: null ends the question."
         notes.append(f"WhatsApp cannot be reached from here ({told}): nothing is restarted meanwhile.{doubt}")
     notes.extend(_advice(draft))
     if not draft.policy.act:

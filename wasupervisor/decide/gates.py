@@ -75,6 +75,15 @@ class Asked(Value, frozen=True):
             and not self.scene.working - {self.name}
         )
 
+    @property
+    def can_kill_gateway(self) -> bool:
+        """Whether a restart of a starting session may end the gateway's process.
+
+        WAHA's does when the socket is CONNECTING (exit code 7, 4 of 4 runs on 2024.10.8); Evolution's never did
+        (2.3.6: a restart while connecting heals within a second).
+        """
+        return self.scene.policy.gateway_kind == "waha"
+
 
 Found = tuple[str, float | None] | None
 """The sentence and, where it is known, the end of the hindrance; None when nothing stands against it."""
@@ -158,7 +167,7 @@ def _uplink(asked: Asked) -> Found:
 def _lone(asked: Asked) -> Found:
     if not asked.is_lone:
         return None
-    if asked.keeper is None:
+    if asked.keeper is None and asked.can_kill_gateway:
         return "no other session works, and nothing is known that would start the gateway again if it died of it", None
     return None
 
@@ -288,4 +297,9 @@ def first_block(asked: Asked) -> Block | None:
 
 def only_gateway_restart_heals(asked: Asked) -> bool:
     """Whether the lone gate is shut for want of a keeper: then a person has to restart the gateway."""
-    return asked.is_lone and asked.keeper is None and asked.session.cause is Reason.STUCK_STARTING
+    return (
+        asked.is_lone
+        and asked.can_kill_gateway
+        and asked.keeper is None
+        and asked.session.cause is Reason.STUCK_STARTING
+    )

@@ -29,6 +29,7 @@ def track_gateway(draft: Draft) -> None:
         )
     _track_runs(draft)
     _track_silence(draft)
+    _track_store(draft)
 
 
 def is_silent(draft: Draft) -> bool:
@@ -104,14 +105,30 @@ def _track_silence(draft: Draft) -> None:
     _track_trouble(draft)
 
 
+def _track_store(draft: Draft) -> None:
+    """Tell when the gateway's own database stops to answer, and when it answers again."""
+    store_ok, known = draft.observation.look.store_ok, draft.gateway
+    if store_ok is None or known.store_down is (not store_ok):
+        return
+    draft.gateway = replace(known, store_down=not store_ok)
+    if store_ok:
+        draft.say(EntryKind.GATEWAY, "the gateway's database answers again")
+    else:
+        text = "the gateway's database does not answer: no session is restarted meanwhile, that would do harm"
+        draft.say(EntryKind.GATEWAY, text, warn=True)
+
+
 def _track_trouble(draft: Draft) -> None:
     """A gateway that answers, but not with a list of sessions."""
     look, known = draft.observation.look, draft.gateway
     readable = look.sightings is not None
-    trouble = "" if readable or not look.reachable else look.detail or str(look.trouble)
+    whole = readable and look.trouble is None
+    trouble = "" if whole or not look.reachable else look.detail or str(look.trouble)
     if readable:
-        draft.gateway = replace(draft.gateway, unreadable_since=None, dropped_at=None, trouble="")
-        if known.trouble:
+        draft.gateway = replace(draft.gateway, unreadable_since=None, dropped_at=None, trouble=trouble)
+        if trouble and trouble != known.trouble:
+            draft.say(EntryKind.GATEWAY, f"not all can be read: {trouble}", warn=True)
+        elif known.trouble and not trouble:
             draft.say(EntryKind.GATEWAY, "the list of sessions can be read again")
         return
     if known.unreadable_since is None:

@@ -28,7 +28,7 @@ def track_incident(draft: Draft, scene: Scene) -> None:
     if draft.incident is None:
         if len(failing) >= enough and _together(draft, failing, rule.within, enough):
             _begin(draft, scene, failing)
-    elif len(failing) < max(2, enough / 2):
+    elif len(failing) < max(2, enough / 4):
         lasted = span(draft.now - draft.incident.since)
         draft.incident = None
         draft.say(EntryKind.INCIDENT, f"the incident is over after {lasted}")
@@ -44,7 +44,8 @@ def canary_failed(draft: Draft) -> None:
     draft.gateway = replace(draft.gateway, canaries=canaries, canary_not_before=draft.now + wait)
     if draft.incident is not None:
         draft.incident = replace(draft.incident, canary=None)
-    draft.say(EntryKind.INCIDENT, f"the canary was not healed; the next one not before {span(wait)}", warn=True)
+    kind = EntryKind.GATEWAY if draft.incident is None else EntryKind.INCIDENT
+    draft.say(kind, f"the canary was not healed; the next one not before {span(wait)}", warn=True)
 
 
 def canary_healed(draft: Draft, name: str) -> None:
@@ -74,9 +75,15 @@ def _begin(draft: Draft, scene: Scene, failing: tuple[str, ...]) -> None:
     draft.say(
         EntryKind.INCIDENT,
         f"{count(len(failing), 'session')} fail together ({first_names(failing)}): one incident. "
-        f"Likely cause: {TABLE[cause].sentence}. One canary is tried before any other",
+        f"Likely cause: {TABLE[cause].sentence}. {_what_now(cause)}",
         warn=True,
     )
+
+
+def _what_now(cause: Reason) -> str:
+    if cause in (Reason.UPLINK_DOWN, Reason.STORE_DOWN):
+        return "Nothing is restarted until that is over"
+    return "One canary is tried before any other"
 
 
 def _go_on(draft: Draft, scene: Scene, failing: tuple[str, ...]) -> None:

@@ -125,6 +125,8 @@ class GatewayMemory(Value, frozen=True):
     unreadable_since: float | None = None
     """Since when the list of sessions cannot be read."""
     grace_until: float = 0.0
+    store_down: bool = False
+    """The gateway's own database did not answer when it was asked last."""
     trouble: str = ""
     """The last trouble in the journal."""
     dropped_at: float | None = None

@@ -77,7 +77,8 @@ def _tell_withheld(draft: Draft, name: str, kind: RemedyKind, block: Block) -> N
         remedy=kind,
         outcome=block.code,
     )
-    if block.kind is Kind.GATE and incident is not None and not incident.proven and name in incident.sessions:
+    for_all = block.code == "sessions_budget" or (block.kind is Kind.GATE and incident and not incident.proven)
+    if for_all and incident is not None and name in incident.sessions:
         if incident.withheld != block.code:
             draft.incident = replace(incident, withheld=block.code)
             text = f"{kind} of {count(len(incident.sessions), 'session')} is withheld{until}: {block.text}"

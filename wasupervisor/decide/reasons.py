@@ -43,7 +43,7 @@ ROWS: tuple[ReasonRow, ...] = (
         R.CONNECTION_LOST,
         N.TRANSIENT,
         "its connection to WhatsApp is lost and the gateway keeps trying by itself",
-        "If it lasts though WhatsApp can be reached, restart the gateway process; its credentials stay.",
+        "If it lasts though WhatsApp, its database and its Redis can be reached: restart the gateway process.",
     ),
     ReasonRow(R.UNEXPLAINED, N.TRANSIENT, "it failed and the gateway does not say why"),
     ReasonRow(
@@ -105,7 +105,8 @@ ROWS: tuple[ReasonRow, ...] = (
         R.NOT_LOADED,
         N.LOST,
         "the gateway has it in its database and does not run it",
-        "Restart the gateway process: only that loads it. Do not create it again, that would delete its data.",
+        "When its database and its Redis answer, restart the gateway process: only that loads it. "
+        "Do not create it again, that would delete its data.",
     ),
     ReasonRow(
         R.NOT_LISTED,
@@ -121,7 +122,9 @@ ROWS: tuple[ReasonRow, ...] = (
     ),
     ReasonRow(R.STOPPED_BY_REMEDY, N.TRANSIENT, "our restart stopped it and it did not start again"),
     ReasonRow(R.NOT_STARTED, N.TRANSIENT, "the configuration expects it up and it is stopped"),
-    ReasonRow(R.UNREADABLE, N.UNREADABLE, "the gateway gives a status that this version does not know"),
+    ReasonRow(
+        R.UNREADABLE, N.UNREADABLE, "the gateway does not say how it is, or not in words that this version knows"
+    ),
     ReasonRow(R.FALSE_WORKING, N.TRANSIENT, "the gateway says working and the session does not answer"),
     ReasonRow(R.UPLINK_DOWN, N.TRANSIENT, "WhatsApp cannot be reached from here, so that no restart would help"),
     ReasonRow(R.STORE_DOWN, N.TRANSIENT, "the gateway's database does not answer, so that a restart would do harm"),

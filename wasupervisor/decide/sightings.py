@@ -106,6 +106,8 @@ def _tell_condition(draft: Draft, scene: Scene, name: str, before: SessionMemory
         draft.say(EntryKind.CONCLUDED, _works_again(before, scene), name)
     elif old is not None or after.condition is Condition.STOPPED:
         told = "" if after.cause is Reason.NONE else f": {row.sentence}"
+        if after.condition is Condition.SUSPECT and after.cause is Reason.STOPPED:
+            told = ": it is stopped; whether by its operator shows when it stays so"
         draft.say(EntryKind.CONCLUDED, f"{after.condition}{told}", name)
 
 

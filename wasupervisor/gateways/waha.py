@@ -30,6 +30,9 @@ PING = "/ping"
 LIST_SHARE, PING_SHARE = 0.75, 0.2
 """Of a look's time. A look ends before its time is up, so that what it found is not lost."""
 
+ASK_RUN_AFTER_STOP = 30.0
+"""Seconds after a session was first seen stopped for which each look asks the run."""
+
 ASK_RUN_EVERY = 60.0
 """Seconds. A restart that nobody announced shows as changed states before, and then it is asked at once."""
 
@@ -175,12 +178,23 @@ class _Identity:
         self.engine: str | None = None
         self._asked_at: float | None = None
         self._seen: tuple[Sighting, ...] = ()
+        self._stopped: frozenset[str] = frozenset()
+        self._stop_seen_at: float | None = None
 
     async def refresh(self, sightings: tuple[Sighting, ...], turn: Turn) -> None:
-        """Ask again when a session changed its state, and at the latest after a minute."""
+        """Ask again when a session changed its state, while a stop is young, and after a minute at the latest.
+
+        A CORE that is shut down shows STOPPED for 3 s and goes on answering, and its next run shows STOPPED too
+        (2024.10.8): only the run tells whether an operator stopped the session or the process.
+        """
         now = self._clock()
         changed, self._seen = sightings != self._seen, sightings
-        if not changed and self._asked_at is not None and now - self._asked_at < ASK_RUN_EVERY:
+        stopped = frozenset(one.name for one in sightings if one.state is State.STOPPED)
+        if stopped - self._stopped:
+            self._stop_seen_at = now
+        self._stopped = stopped
+        young = self._stop_seen_at is not None and now - self._stop_seen_at < ASK_RUN_AFTER_STOP
+        if not (changed or young) and self._asked_at is not None and now - self._asked_at < ASK_RUN_EVERY:
             return
         first, self._asked_at = self._asked_at is None, now
         run = read_run(await turn.ask("GET", STATUS))

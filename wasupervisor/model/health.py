@@ -51,8 +51,8 @@ class SessionHealth(Value, frozen=True):
 
     @property
     def usable(self) -> bool:
-        """Whether traffic for it makes sense."""
-        return self.group == "active"
+        """Whether traffic for it makes sense: also while a remedy of ours is being verified and it works."""
+        return self.group == "active" or (self.group == "recovering" and self.state is State.WORKING)
 
 
 class Breakers(Value, frozen=True, omit_defaults=False):

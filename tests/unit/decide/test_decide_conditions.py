@@ -250,7 +250,8 @@ def test_an_unknown_status_never_triggers_anything(kind: str) -> None:
     assert stage.made == []
     assert stage.health().condition is Condition.UNKNOWN
     assert stage.health().group == "failed"
-    assert stage.health().next == "nothing is done: the gateway gives a status that this version does not know"
+    told = "nothing is done: the gateway does not say how it is, or not in words that this version knows"
+    assert stage.health().next == told
 
 
 def test_an_unknown_status_after_a_judged_failure_stops_the_remedies() -> None:
@@ -401,7 +402,7 @@ def test_uplink_down_while_sessions_work_is_unknown_with_a_note() -> None:
     stage.run(600)
     assert stage.made == []
     assert stage.health().reason is Reason.STUCK_STARTING  # and not uplink_down
-    assert "Sessions work all the same, so it is taken as unknown." in stage.notes
+    assert "Sessions work all the same, so it is taken as unknown" in stage.notes
 
 
 def test_uplink_down_and_nothing_works_is_the_reason() -> None:
