@@ -337,3 +337,18 @@ async def test_a_name_that_would_become_another_call_is_refused(name: str) -> No
         assert (await gateway.start_session(name)).outcome is Outcome.REFUSED
         await gateway.aclose()
     assert asked == []
+
+
+async def test_the_restart_of_an_old_core_was_taken_for_its_operators_stop(
+    waha: WahaGateway, server: Server, clock: Clock
+) -> None:
+    """A poll within the 3 s of the shutdown sees STOPPED in the old run, and the next one STOPPED in the new run."""
+    await waha.look()
+    clock.now += 5
+    server.list = listing(entry(status="STOPPED"))
+    shutting_down = await waha.look()
+    clock.now += 5
+    server.started = 1795258599999
+    started_anew = await waha.look()
+    assert shutting_down.run == "1795258508825"
+    assert started_anew.run == "1795258599999"
