@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
+import threading
 from pathlib import Path
 
 import anyio
@@ -15,6 +17,7 @@ from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, refuse
 from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.cli.run import settings_reader
 from wasupervisor.config.problems import ConfigError
+from wasupervisor.config.schema import Settings
 from wasupervisor.model.health import SessionHealth, Status
 from wasupervisor.model.remedies import Remedy
 from wasupervisor.runtime.once import Once, look_once
@@ -39,9 +42,11 @@ def check(
     config = config or (ctx.obj or {}).get("config")
     try:
         settings = settings_reader(config, gateway, url, api_key_env, os.environ)()
+        once = _look(settings)
     except ConfigError as error:
         refuse(str(error), EXIT_USAGE)
-    once = anyio.run(look_once, settings)
+    except ValueError as error:
+        refuse(f"cannot look at {settings.gateway.url}: {error}", EXIT_USAGE)
     if as_json:
         click.echo(json.dumps(_facts(once)))
     else:
@@ -51,6 +56,26 @@ def check(
         sys.exit(EXIT_UNWELL)
 
 
+def _look(settings: Settings) -> Once:
+    """Look in a thread of its own: the end of a loop waits for a DNS that hangs, and the caller does not."""
+    box: queue.SimpleQueue[Once | BaseException] = queue.SimpleQueue()
+
+    async def look() -> None:
+        box.put(await look_once(settings))
+
+    def run() -> None:
+        try:
+            anyio.run(look)
+        except BaseException as error:
+            box.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    found = box.get()
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
 def _told(once: Once) -> list[str]:
     health, look = once.decision.health, once.readings.look
     version = f" {look.version}" if look.version else ""
@@ -58,8 +83,8 @@ def _told(once: Once) -> list[str]:
     lines = [f"{health.status}: {health.why}", f"gateway{version}: {said}"]
     process = once.readings.process
     lines.append(f"process: {f'pid {process.pid}' if process.pid else process.detail or 'not known'}")
-    if not once.remembered:
-        lines.append("no memory of a daemon was found: what looks bad is judged at once, without patience")
+    if once.why_no_memory:
+        lines.append(f"judged at once and without patience, for a daemon's memory is not there: {once.why_no_memory}")
     remedies = {one.session: one for one in once.decision.remedies}
     lines += [_session_line(one, remedies.get(one.name)) for one in health.sessions]
     return lines + [f"- {note}" for note in health.notes]
@@ -76,7 +101,7 @@ def _facts(once: Once) -> dict[str, object]:
     return {
         "status": decision.health.status,
         "why": decision.health.why,
-        "remembered": once.remembered,
+        "remembered": not once.why_no_memory,
         "gateway": {
             "reachable": once.readings.look.reachable,
             "version": once.readings.look.version,

@@ -32,7 +32,7 @@ class Refusal(click.ClickException):
 
     def __init__(self, text: str, status: int) -> None:
         super().__init__(text)
-        self.exit_code = status
+        self.exit_code = status  # type: ignore[misc]  # click reads it from instances
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Say it, each line with the program's name."""
@@ -65,7 +65,7 @@ class Client:
 
     def get(self, path: str, **query: str | list[str]) -> Any:
         """The JSON answer to a GET; of any status."""
-        return self._call("GET", f"{path}?{urlencode(query, doseq=True)}" if query else path)[1]
+        return self._call("GET", f"{path}?{urlencode(query, doseq=True, errors='replace')}" if query else path)[1]
 
     def post(self, path: str, body: dict[str, object] | None = None) -> tuple[int, Any]:
         """Status and JSON answer of a changing request."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 import click
 
+from wasupervisor.cli.client import EXIT_USAGE, refuse
 from wasupervisor.cli.screen import console, status_screen
 from wasupervisor.config.loading import load
 from wasupervisor.config.schema import Settings
 from wasupervisor.runtime.daemon import Daemon
-from wasupervisor.simulator.kinds import make_world
+from wasupervisor.runtime.startup import StartError
+from wasupervisor.simulator.kinds import Kind, make_world
 from wasupervisor.simulator.script import Script, Step, demo_script, play
 from wasupervisor.simulator.server import SimulatedGateway, serve
+from wasupervisor.store.errors import StoreError
 
 LEAST_SECONDS = 20
 
@@ -32,9 +38,9 @@ recovery:
   backoff: {{first: 1s}}
   budget: {{spacing: 200ms}}
 uplink: {{host: 127.0.0.1, port: {uplink_port}}}
-health: {{listen: "127.0.0.1:0", file: {folder}/health.json}}
-control: {{socket: {folder}/control.sock}}
-state: {{directory: {folder}/state}}
+health: {{listen: "127.0.0.1:0", file: {health_file}}}
+control: {{socket: {socket}}}
+state: {{directory: {state}}}
 """
 """As in life, but with less patience: the story is to be told in a minute."""
 
@@ -42,18 +48,26 @@ state: {{directory: {folder}/state}}
 @click.command()
 @click.option("--gateway", "kind", type=click.Choice(["waha", "evolution"]), default="waha", show_default=True)
 @click.option("--seconds", default=60, show_default=True, help=f"How long; at least {LEAST_SECONDS}.")
-def demo(kind: str, seconds: int) -> None:
+def demo(kind: Kind, seconds: int) -> None:
     """A simulated gateway, a supervisor, faults and healing, on screen."""
+    if seconds < LEAST_SECONDS:
+        click.echo(f"The story takes at least {LEAST_SECONDS} s.\n")
     with tempfile.TemporaryDirectory(prefix="wasupervisor-demo-") as folder:
-        anyio.run(_demo, kind, max(seconds, LEAST_SECONDS), Path(folder))
+        try:
+            anyio.run(_demo, kind, max(seconds, LEAST_SECONDS), Path(folder))
+        except BaseExceptionGroup as group:
+            error = _first(group)
+            if isinstance(error, (StartError, StoreError)):
+                refuse(str(error), EXIT_USAGE)
+            raise error from group
 
 
-async def _demo(kind: str, seconds: int, folder: Path) -> None:
-    script = demo_script("evolution" if kind == "evolution" else "waha", seconds)
-    world = make_world("evolution" if kind == "evolution" else "waha", list(script.sessions), speed=script.speed)
+async def _demo(kind: Kind, seconds: int, folder: Path) -> None:
+    script = demo_script(kind, seconds)
+    world = make_world(kind, list(script.sessions), speed=script.speed)
     async with serve(world, api_key="demo") as gateway:
         daemon = Daemon(_settings(kind, gateway, folder))
-        narrator = Narrator()
+        narrator = Narrator(daemon.stop)
         async with anyio.create_task_group() as tasks:
             host, port = await tasks.start(daemon.run)
             _begin(kind, host, port, folder)
@@ -75,21 +89,38 @@ async def _cancel_with(daemon: Daemon, story: anyio.CancelScope) -> None:
     story.cancel()
 
 
-def _settings(kind: str, gateway: SimulatedGateway, folder: Path) -> Settings:
+def _settings(kind: Kind, gateway: SimulatedGateway, folder: Path) -> Settings:
+    places = {"health_file": "health.json", "socket": "control.sock", "state": "state"}
     file = folder / "config.yaml"
     file.write_text(
-        CONFIGURATION.format(kind=kind, url=gateway.url, uplink_port=gateway.uplink.door.port, folder=folder),
+        CONFIGURATION.format(
+            kind=kind,
+            url=gateway.url,
+            uplink_port=gateway.uplink.door.port,
+            # The folder for temporary files may have any name.
+            **{name: json.dumps(str(folder / place)) for name, place in places.items()},
+        ),
         encoding="utf-8",
     )
     return load(file, os.environ)
 
 
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first that went wrong."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class Narrator(logging.Handler):
     """Tells, side by side, what happens to the gateway and what the supervisor makes of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_nobody: Callable[[], None]) -> None:
+        """`on_nobody` is called when nobody reads any more."""
         super().__init__(logging.INFO)
-        self._begun = anyio.current_time()
+        self._on_nobody = on_nobody
+        self._begun = time.monotonic()
 
     def listen(self) -> None:
         """Hear what the supervisor says."""
@@ -97,7 +128,7 @@ class Narrator(logging.Handler):
         logger.addHandler(self)
         logger.setLevel(logging.INFO)
         logger.propagate = False
-        self._begun = anyio.current_time()
+        self._begun = time.monotonic()
 
     def hush(self) -> None:
         """Stop listening."""
@@ -107,7 +138,7 @@ class Narrator(logging.Handler):
 
     def tell(self, step: Step) -> None:
         """The simulator's side."""
-        click.echo(f"\n{self._at()}  {click.style('happens', fg='cyan', bold=True)}     {step.says}")
+        self._say(f"\n{self._at()}  {click.style('happens', fg='cyan', bold=True)}     {step.says}")
 
     def emit(self, record: logging.LogRecord) -> None:
         """The supervisor's side."""
@@ -117,13 +148,19 @@ class Narrator(logging.Handler):
         kind = str(fields["kind"])
         colour = {"remedy": "yellow", "verified": "green", "withheld": "magenta"}.get(kind)
         colour = colour or ("red" if record.levelno >= logging.WARNING else "white")
-        click.echo(f"{self._at()}  {click.style(f'{kind:<11}', fg=colour)} {record.getMessage()}")
+        self._say(f"{self._at()}  {click.style(f'{kind:<11}', fg=colour)} {record.getMessage()}")
+
+    def _say(self, text: str) -> None:
+        try:
+            click.echo(text, color=False if "NO_COLOR" in os.environ else None)
+        except OSError:
+            self._on_nobody()
 
     def _at(self) -> str:
-        return f"{anyio.current_time() - self._begun:4.0f} s"
+        return f"{time.monotonic() - self._begun:4.0f} s"
 
 
-def _begin(kind: str, host: str, port: int, folder: Path) -> None:
+def _begin(kind: Kind, host: str, port: int, folder: Path) -> None:
     click.echo(f"A simulated {kind} gateway with five sessions, and a wasupervisor beside it (with less patience than")
     click.echo("in life, so that a minute is enough). Everything is real but the gateway. Look meanwhile, in another")
     click.echo("terminal:\n")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
@@ -27,8 +32,34 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
 """Name: module, attribute, and the line in the help."""
 
 
+def main() -> NoReturn:
+    """Run one command, and end the process with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without some character is no reason to say nothing
+    status = 0
+    try:
+        cli(prog_name="wasupervisor")
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(status)  # a thread that waits for a DNS that hangs must not keep the process alive
+
+
 class Families(click.Group):
     """Knows the names of all commands and loads the one that is called."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C and a reader that went away end it without a word, as with other programs."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(128 + signal.SIGINT)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes nowhere
+            ctx.exit(128 + signal.SIGPIPE)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """In the order of the table, the most used first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import gc
+import logging
 import os
 import signal
 import sys
@@ -15,33 +16,43 @@ from typing import NoReturn
 import anyio
 
 from wasupervisor.config.loading import DEFAULT_FILE, from_arguments, load
-from wasupervisor.config.problems import ConfigError
+from wasupervisor.config.problems import ConfigError, Problem
 from wasupervisor.config.schema import Settings
 from wasupervisor.runtime.daemon import Daemon
 from wasupervisor.runtime.logs import Logs
 from wasupervisor.runtime.startup import StartError
 from wasupervisor.store.errors import StoreError
 
+log = logging.getLogger(__name__)
+
+EXIT_FAULT = 1
 EXIT_USAGE = 2
 
 
 def run(arguments: list[str]) -> NoReturn:
     """Parse the arguments, run the daemon, and end the process."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes too early must not kill us
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     options = _parser().parse_args(arguments)
-    read = settings_reader(options.config, options.gateway, options.url, options.api_key_env, os.environ)
     try:
+        read = settings_reader(options.config, options.gateway, options.url, options.api_key_env, os.environ)
         settings = read()
     except ConfigError as error:
         _refuse(*map(str, error.problems))
     logs = Logs(settings.log.level, settings.log.format, os.environ)
-    daemon = Daemon(settings, read_again=None if options.gateway else read, on_level=logs.set_level)
+    read_again = read if options.gateway is None else None
+    daemon = Daemon(settings, read_again=read_again, on_level=logs.set_level)
     gc.freeze()  # what is loaded by now stays: the collector need not look at it again
     try:
         anyio.run(_live, daemon, logs)
-    except* (StartError, StoreError) as errors:
+    except (StartError, StoreError) as error:
         logs.close()
-        _refuse(*map(str, _leaves(errors)))
+        _refuse(str(error))
+    except Exception:
+        log.critical("wasupervisor failed: this is a fault of its own, please report it", exc_info=True)
+        logs.close()
+        os._exit(EXIT_FAULT)
     raise AssertionError("the daemon ends the process itself")
 
 
@@ -49,21 +60,34 @@ async def _live(daemon: Daemon, logs: Logs) -> None:
     """Run it, and leave at once: a thread that waits for a hung disk or DNS must not keep the process alive."""
     status = await daemon.run()
     logs.close()
-    sys.stdout.flush()
     os._exit(status)
+
+
+def _leave(_number: int, _frame: object) -> NoReturn:
+    """A stop before anything was opened."""
+    os._exit(0)
 
 
 def settings_reader(
     config: Path | None, gateway: str | None, url: str | None, api_key_env: str | None, environ: Mapping[str, str]
 ) -> Callable[[], Settings]:
-    """How the settings are read: from a file, or, for a first look, from the command line alone."""
+    """How the settings are read: from a file, or, for a first look, from the command line alone.
+
+    Raises:
+        ConfigError: both are asked for.
+    """
     if gateway is None and url is None and api_key_env is None:
         return functools.partial(load, config or DEFAULT_FILE, environ)
+    if config is not None:
+        text = "cannot be used together with --gateway, --url or --api-key-env: leave it out, or these"
+        raise ConfigError((Problem("", None, None, "-c", text),))
     return functools.partial(from_arguments, gateway or "", url or "", api_key_env, environ)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="wasupervisor", description="Runs the daemon, in the foreground.")
+    parser = argparse.ArgumentParser(
+        prog="wasupervisor", description="Runs the daemon, in the foreground.", allow_abbrev=False
+    )
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help=f"default: {DEFAULT_FILE}")
     parser.add_argument("command", choices=["run"])
     look = parser.add_argument_group("without any file, for a first look")
@@ -73,15 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for one in group.exceptions:
-        found.extend(_leaves(one) if isinstance(one, BaseExceptionGroup) else [one])
-    return found
-
-
 def _refuse(*texts: str) -> NoReturn:
     for text in texts:
         print(f"wasupervisor: {text}", file=sys.stderr)  # noqa: T201
-    sys.stderr.flush()
+    if sys.stderr is not None:
+        sys.stderr.flush()
     os._exit(EXIT_USAGE)

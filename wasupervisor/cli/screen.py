@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,9 +27,16 @@ COLOURS = {
 }
 
 
+PIPE_WIDTH = 1000
+"""Columns where nobody looks at a screen: nothing is cut or folded for a program that reads on."""
+
+
 def console() -> Console:
-    """A console that never wraps names away and takes no markup from the outside."""
-    return Console(markup=False, highlight=False, soft_wrap=False)
+    """A console that takes no markup from the outside."""
+    made = Console(markup=False, highlight=False, soft_wrap=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = PIPE_WIDTH
+    return made
 
 
 def status_screen(document: dict[str, Any]) -> RenderableType:
@@ -83,8 +91,9 @@ def _incident_line(incident: dict[str, Any]) -> str:
 
 def _sessions(sessions: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("session", "condition", "since", "reason"):
-        table.add_column(column, no_wrap=column != "reason")
+    table.add_column("session", overflow="fold")  # never cut: it is what the other commands are given
+    for column in ("condition", "since", "reason"):
+        table.add_column(column, no_wrap=column != "reason", overflow="fold")
     table.add_column("next", overflow="fold")
     for one in sessions:
         condition = one["condition"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +11,16 @@ from typing import Any
 
 import click
 
-from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, Client, refuse
+from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, Client, Refusal, refuse
 from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.cli.screen import console, status_screen
 from wasupervisor.config.units import parse_duration
+from wasupervisor.model.journal import EntryKind
 
 WATCH_EVERY = 2.0
 EXPLAIN_SINCE = 3600.0
+HISTORY_LIMIT = 10_000
+KIND_WIDTH = max(map(len, EntryKind))
 
 
 @click.command()
@@ -28,29 +31,54 @@ EXPLAIN_SINCE = 3600.0
 def status(ctx: click.Context, watch: bool, config: Path | None, as_json: bool) -> None:
     """How everything is: exit status 0 when healthy, 1 when not, 3 when the daemon cannot be reached."""
     client = Client.for_command(ctx, config)
-    while True:
-        document = client.get("/health")
-        if as_json:
-            click.echo(json.dumps(document))
-        else:
-            if watch:
-                click.clear()
-            console().print(status_screen(document))
-        if not watch:
-            break
-        try:
+    document = client.get("/health")
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            _show(document, again=watch, as_json=as_json)
+            if not watch:
+                break
             time.sleep(WATCH_EVERY)
-        except KeyboardInterrupt:
-            break
+            document = _watched(client) or document
     if document.get("status") != "healthy":
-        sys.exit(EXIT_UNWELL)
+        ctx.exit(EXIT_UNWELL)
+
+
+def _show(document: dict[str, Any], *, again: bool, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    if again:
+        click.clear()
+    console().print(status_screen(document))
+
+
+def _watched(client: Client) -> dict[str, Any] | None:
+    """The document; None while the daemon is away: it may be restarting, and the one who watches waits."""
+    try:
+        document: dict[str, Any] = client.get("/health")
+    except Refusal as refusal:
+        refusal.show()
+        return None
+    return document
 
 
 @click.command()
 @click.option("--session", help="Of one session only.")
 @click.option("--since", default="1d", show_default=True, metavar="DURATION", help="How far back.")
-@click.option("--kind", "kinds", multiple=True, help="Of one kind only, such as remedy or withheld; may be repeated.")
-@click.option("--limit", default=1000, show_default=True, help="At the most so many, the newest.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(list(EntryKind), case_sensitive=False),
+    help="Of one kind only; may be repeated.",
+)
+@click.option(
+    "--limit",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1, HISTORY_LIMIT),
+    help="At the most so many, the newest.",
+)
 @config_option
 @json_option
 @click.pass_context
@@ -70,7 +98,7 @@ def history(
         return
     for entry in entries:
         name = f"{entry['session']}: " if entry.get("session") else ""
-        click.echo(f"{_when(entry['at'])}  {entry['kind']:<10} {name}{entry['text']}")
+        click.echo(f"{_when(entry['at'])}  {entry['kind']:<{KIND_WIDTH}} {name}{entry['text']}")
     if not entries:
         click.echo("nothing in that time", err=True)
 

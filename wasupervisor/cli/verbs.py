@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ HTTP_BAD_REQUEST = 400
 @click.pass_context
 def recover(ctx: click.Context, session: str, config: Path | None, as_json: bool) -> None:
     """Reset a session's breaker and begin its ladder now, with all gates."""
-    _order(Client.for_command(ctx, config), session_path(session, "recover"), {}, as_json)
+    _order(ctx, config, session_path(session, "recover"), {}, as_json=as_json)
 
 
 @click.command()
@@ -36,7 +35,7 @@ def recover(ctx: click.Context, session: str, config: Path | None, as_json: bool
 @click.pass_context
 def restart(ctx: click.Context, session: str, force: bool, config: Path | None, as_json: bool) -> None:
     """Restart a session now: of the gates only store and uplink hold."""
-    _order(Client.for_command(ctx, config), session_path(session, "restart"), {"force": force}, as_json)
+    _order(ctx, config, session_path(session, "restart"), {"force": force}, as_json=as_json)
 
 
 @click.command()
@@ -51,11 +50,11 @@ def pause(ctx: click.Context, lasts: str | None, reason: str, config: Path | Non
         try:
             parse_duration(lasts)
         except ValueError as error:
-            refuse(f"--for: {error}", EXIT_USAGE)
+            refuse(f"--for {lasts}: {error}", EXIT_USAGE)
     body: dict[str, object] = {"reason": reason}
     if lasts is not None:
         body["for"] = lasts
-    _order(Client.for_command(ctx, config), "/pause", body, as_json)
+    _order(ctx, config, "/pause", body, as_json=as_json)
 
 
 @click.command()
@@ -64,7 +63,7 @@ def pause(ctx: click.Context, lasts: str | None, reason: str, config: Path | Non
 @click.pass_context
 def resume(ctx: click.Context, config: Path | None, as_json: bool) -> None:
     """End a pause."""
-    _order(Client.for_command(ctx, config), "/resume", {}, as_json)
+    _order(ctx, config, "/resume", {}, as_json=as_json)
 
 
 @click.command("reload")
@@ -74,28 +73,37 @@ def resume(ctx: click.Context, config: Path | None, as_json: bool) -> None:
 def reload(ctx: click.Context, config: Path | None, as_json: bool) -> None:
     """Read the configuration again; a bad one is not taken."""
     _status, answer = Client.for_command(ctx, config).post("/reload")
-    click.echo(json.dumps(answer) if as_json else answer.get("text", answer.get("error", "")))
-    if not answer.get("reloaded"):
-        sys.exit(EXIT_USAGE)
-
-
-def _order(client: Client, path: str, body: dict[str, object], as_json: bool) -> None:
-    status, answer = client.post(path, body)
+    taken = bool(answer.get("reloaded"))
     if as_json:
         click.echo(json.dumps(answer))
     else:
-        _tell(answer)
+        lines = [answer.get("text") or answer.get("error", ""), *answer.get("problems", ())]
+        for line in lines:
+            click.echo(line, err=not taken)
+    if not taken:
+        ctx.exit(EXIT_USAGE)
+
+
+def _order(ctx: click.Context, config: Path | None, path: str, body: dict[str, object], *, as_json: bool) -> None:
+    status, answer = Client.for_command(ctx, config).post(path, body)
+    usage = status in (HTTP_NOT_FOUND, HTTP_BAD_REQUEST)
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        for line in _told(answer):
+            click.echo(line, err=usage)
     if status != HTTP_ACCEPTED:
-        sys.exit(EXIT_USAGE if status in (HTTP_NOT_FOUND, HTTP_BAD_REQUEST) else EXIT_UNWELL)
+        ctx.exit(EXIT_USAGE if usage else EXIT_UNWELL)
 
 
-def _tell(answer: dict[str, Any]) -> None:
+def _told(answer: dict[str, Any]) -> list[str]:
     word = "" if answer.get("accepted") else "not done: "
-    click.echo(f"{word}{answer.get('text') or answer.get('error')}")
+    lines = [f"{word}{answer.get('text') or answer.get('error')}"]
     before, after = answer.get("previous_status"), answer.get("current_status")
     if before:
-        click.echo(f"it was {before}, it is {after}" if before != after else f"it is {after}")
+        lines.append(f"it was {before}, it is {after}" if before != after else f"it is {after}")
     if answer.get("needs_qr"):
-        click.echo("it needs a person to scan its QR code")
-    if answer.get("accepted") and str(answer.get("id", "")).startswith("a"):
-        click.echo(f"action {answer['id']}; follow it with: wasupervisor history")
+        lines.append("it needs a person to scan its QR code")
+    if answer.get("action"):
+        lines.append(f"action {answer['action']}; follow it with: wasupervisor status --watch")
+    return lines

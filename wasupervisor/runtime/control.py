@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import pwd
 import re
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 from urllib.parse import unquote
 
+import anyio
 import msgspec
+from anyio import to_thread
 
 from wasupervisor.config.units import parse_duration
-from wasupervisor.model.journal import Recorded
+from wasupervisor.model.journal import EntryKind, Recorded
 from wasupervisor.model.remedies import Order, OrderKind, Reply, Verdict
 from wasupervisor.report.connection import Request, Response
 from wasupervisor.runtime.inbox import Inbox, NoAnswerError
+from wasupervisor.runtime.reload import Reloaded
 from wasupervisor.store.errors import StoreError
 
 STATUS_OF: dict[Verdict, int] = {
@@ -25,6 +29,11 @@ STATUS_OF: dict[Verdict, int] = {
 }
 
 HISTORY_LIMIT = 10_000
+REASON_LIMIT = 500
+"""Characters of a pause's reason: it stands in the state, in the journal and in the health document."""
+
+NAME_WITHIN = 1.0
+"""Seconds for which the name of a user is waited for; it may come from a directory service."""
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,30 +48,38 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Daemon(Protocol):
     """What the control socket needs of the daemon."""
 
-    async def reload(self) -> tuple[bool, str]:
-        """Read the configuration again. Gives whether it was taken, and a sentence."""
+    async def reload(self) -> Reloaded:
+        """Read the configuration again."""
         ...
 
     async def history(
-        self, session: str | None, since: float | None, kinds: tuple[str, ...], limit: int
+        self, session: str | None, since: float | None, kinds: tuple[EntryKind, ...], limit: int
     ) -> list[Recorded]:
         """Entries of the journal, the newest last; `since` in seconds since the epoch."""
         ...
+
+
+_Verb = Callable[[Request, str, Wish], Awaitable[Response]]
 
 
 class Control:
     """Answers on the control socket; what is not a verb goes to the read-only routes."""
 
     def __init__(
-        self, daemon: Daemon, inbox: Inbox, *, read_only: Callable[[Request], Response], answer_within: float
+        self,
+        daemon: Daemon,
+        inbox: Inbox,
+        *,
+        read_only: Callable[[Request], Response],
+        answer_within: Callable[[], float],
     ) -> None:
-        """`answer_within`: seconds after which an order that no step has taken is given up."""
+        """`answer_within`: gives the seconds after which an order that no step has taken is given up."""
         self._daemon = daemon
         self._inbox = inbox
         self._read_only = read_only
         self._answer_within = answer_within
         session = r"/sessions/([^/]+)"
-        self._posts: tuple[tuple[re.Pattern[str], Callable[[Request, str, Wish], Awaitable[Response]]], ...] = (
+        self._verbs: tuple[tuple[re.Pattern[str], _Verb], ...] = (
             (re.compile(f"{session}/recover"), self._session_verb(OrderKind.RECOVER)),
             (re.compile(f"{session}/restart"), self._session_verb(OrderKind.RESTART)),
             (re.compile("/pause"), self._pause),
@@ -72,28 +89,24 @@ class Control:
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
-        if request.method == "POST":
-            for pattern, verb in self._posts:
-                match = pattern.fullmatch(request.path)
-                if match is not None:
-                    return await self._with_wish(request, match, verb)
-            return Response.json(404, {"error": f"there is no verb at {request.path}"})
-        if request.method == "GET" and request.path == "/history":
-            return await self._history(request)
+        if request.path == "/history":
+            return await self._history(request) if request.method in ("GET", "HEAD") else _only("GET, HEAD")
+        for pattern, verb in self._verbs:
+            match = pattern.fullmatch(request.path)
+            if match is not None:
+                return await self._with_wish(request, match, verb) if request.method == "POST" else _only("POST")
         return self._read_only(request)
 
-    async def _with_wish(
-        self, request: Request, match: re.Match[str], verb: Callable[[Request, str, Wish], Awaitable[Response]]
-    ) -> Response:
+    async def _with_wish(self, request: Request, match: re.Match[str], verb: _Verb) -> Response:
         try:
             wish = msgspec.json.decode(request.body or b"{}", type=Wish)
         except msgspec.MsgspecError as error:
-            return Response.json(400, {"error": f"cannot read the request's body: {error}"})
+            return _bad(f"cannot read the request's body: {error}")
         return await verb(request, unquote(match[1]) if match.groups() else "", wish)
 
-    def _session_verb(self, kind: OrderKind) -> Callable[[Request, str, Wish], Awaitable[Response]]:
+    def _session_verb(self, kind: OrderKind) -> _Verb:
         async def verb(request: Request, name: str, wish: Wish) -> Response:
-            return await self._order(Order(id="", kind=kind, session=name, force=wish.force, by=_who(request)))
+            return await self._order(Order(id="", kind=kind, session=name, force=wish.force, by=await _who(request)))
 
         return verb
 
@@ -101,23 +114,28 @@ class Control:
         try:
             lasts = None if wish.pause_for is None else parse_duration(wish.pause_for)
         except ValueError as error:
-            return Response.json(400, {"error": f"cannot pause: {error}"})
-        return await self._order(
-            Order(id="", kind=OrderKind.PAUSE, pause_for=lasts, reason=wish.reason, by=_who(request))
-        )
+            return _bad(f"cannot pause for that long: {error}")
+        if lasts == 0:
+            return _bad("cannot pause for no time at all; leave it out to pause until somebody resumes")
+        reason = _one_line(wish.reason)
+        if len(reason) > REASON_LIMIT:
+            return _bad(f"cannot keep a reason of more than {REASON_LIMIT} characters")
+        order = Order(id="", kind=OrderKind.PAUSE, pause_for=lasts, reason=reason, by=await _who(request))
+        return await self._order(order)
 
     async def _resume(self, request: Request, _name: str, _wish: Wish) -> Response:
-        return await self._order(Order(id="", kind=OrderKind.RESUME, by=_who(request)))
+        return await self._order(Order(id="", kind=OrderKind.RESUME, by=await _who(request)))
 
     async def _reload(self, _request: Request, _name: str, _wish: Wish) -> Response:
-        taken, text = await self._daemon.reload()
-        return Response.json(200 if taken else 422, {"reloaded": taken, "text": text})
+        reloaded = await self._daemon.reload()
+        body = {"reloaded": reloaded.taken, "text": reloaded.text, "problems": reloaded.problems}
+        return Response.json(200 if reloaded.taken else 422, body)
 
     async def _order(self, order: Order) -> Response:
         try:
-            reply = await self._inbox.put(order, self._answer_within)
-        except NoAnswerError:
-            return Response.json(503, {"error": "the daemon did not come to it in time; try again"})
+            reply = await self._inbox.put(order, self._answer_within())
+        except NoAnswerError as error:
+            return Response.json(503, {"error": str(error)})
         return _response(reply)
 
     async def _history(self, request: Request) -> Response:
@@ -126,13 +144,29 @@ class Control:
             since = float(query["since"]) if "since" in query else None
             limit = min(int(query.get("limit", "1000")), HISTORY_LIMIT)
         except ValueError:
-            return Response.json(400, {"error": "since and limit are numbers"})
-        kinds = tuple(request.query.get("kind", ()))
+            return _bad("since and limit are numbers")
+        try:
+            kinds = tuple(map(EntryKind, request.query.get("kind", ())))
+        except ValueError as error:
+            return _bad(f"cannot look for this: {error}; a kind is one of {', '.join(EntryKind)}")
         try:
             found = await self._daemon.history(query.get("session"), since, kinds, limit)
         except StoreError as error:
             return Response.json(503, {"error": str(error)})
         return Response.json(200, {"entries": [{"id": one.id, "at": one.at, **_entry(one)} for one in found]})
+
+
+def _bad(text: str) -> Response:
+    return Response.json(400, {"error": text})
+
+
+def _only(methods: str) -> Response:
+    return Response.json(405, {"error": f"only {methods} is answered here"}, (("Allow", methods),))
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks and what else a terminal or a log would stumble over."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _entry(one: Recorded) -> dict[str, object]:
@@ -151,11 +185,11 @@ def _entry(one: Recorded) -> dict[str, object]:
 def _response(reply: Reply) -> Response:
     headers: tuple[tuple[str, str], ...] = ()
     if reply.retry_after is not None and reply.verdict is Verdict.LATER:
-        headers = (("Retry-After", str(max(1, round(reply.retry_after)))),)
+        headers = (("Retry-After", str(max(1, math.ceil(reply.retry_after)))),)
     return Response.json(
         STATUS_OF[reply.verdict],
         {
-            "id": reply.action or reply.order_id,
+            "action": reply.action,
             "accepted": reply.verdict is Verdict.ACCEPTED,
             "verdict": reply.verdict,
             "text": reply.text,
@@ -168,11 +202,17 @@ def _response(reply: Reply) -> Response:
     )
 
 
-def _who(request: Request) -> str:
+async def _who(request: Request) -> str:
     """The user who asks, by the peer credentials of the socket."""
     if request.peer is None:
         return ""
+    with anyio.move_on_after(NAME_WITHIN):
+        return await to_thread.run_sync(_name_of, request.peer.uid, abandon_on_cancel=True)
+    return f"uid {request.peer.uid}"
+
+
+def _name_of(uid: int) -> str:
     try:
-        return pwd.getpwuid(request.peer.uid).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {request.peer.uid}"
+        return f"uid {uid}"

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Protocol
 
+import anyio
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
@@ -20,12 +21,13 @@ from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Reply, Verdict
 from wasupervisor.runtime.inbox import Inbox
 from wasupervisor.runtime.logs import log_entry
-from wasupervisor.runtime.performing import Performer
+from wasupervisor.runtime.performing import STOPPING, Performer
 from wasupervisor.runtime.watch import Readings, Watch
 
 log = logging.getLogger(__name__)
 
 UNWRITABLE = "the state cannot be written, and nothing is done that would not be on the books"
+BROKEN = "a fault of wasupervisor's own, see its log"
 
 
 class Recorder(Protocol):
@@ -66,20 +68,33 @@ class Cycle:
         self._first = True
         self._ask_uplink = False
         self._writable = True
+        self._stopping = False
+        self._looking: anyio.CancelScope | None = None
+        self._turning = anyio.Lock()
         self._noted: tuple[Entry, ...] = ()
 
-    async def turn(self) -> Decision:
-        """Look, decide, write it down, act, report."""
-        readings = await self.watch.observe(ask_uplink=self._ask_uplink, tasks=self._tasks)
-        decision = self._decide(readings)
-        if await self._record(decision):
-            self._performer.start(decision.remedies)
-        else:
-            self._performer.give_back(decision.remedies, UNWRITABLE)
-            decision = replace(decision, replies=tuple(_not_written(one) for one in decision.replies))
-        await self._publish(decision, readings)
-        self._inbox.answer(decision.replies)
-        return decision
+    async def turn(self) -> None:
+        """Look, decide, write it down, act, report. A stop breaks off the look, and nothing after it."""
+        async with self._turning:
+            readings = await self._look()
+            if readings is None:
+                return
+            decision = self._decide(readings)
+            await self._act(decision)
+            await self._publish(decision, readings)
+
+    async def use(self, watch: Watch, policy: Policy) -> None:
+        """Go on with other eyes and other rules from the next turn on."""
+        async with self._turning:
+            self.watch, self.policy = watch, policy
+            self._performer.watch, self._performer.policy = watch, policy
+
+    def stop(self) -> None:
+        """Begin no remedy any more, and let the look that is under way go."""
+        self._stopping = True
+        self._performer.stop()
+        if self._looking is not None:
+            self._looking.cancel()
 
     async def finish(self) -> None:
         """Take what is still to be heard of remedies into the memory, and write it all down."""
@@ -94,22 +109,50 @@ class Cycle:
             log_entry(log, entry)
         self._noted = (*self._noted, *entries)
 
+    async def _look(self) -> Readings | None:
+        """What is there; None when a stop broke it off. So far nothing was taken that could be lost."""
+        readings = None
+        with anyio.CancelScope() as self._looking:
+            readings = await self.watch.observe(ask_uplink=self._ask_uplink, tasks=self._tasks)
+        return None if self._stopping else readings
+
     def _decide(self, readings: Readings) -> Decision:
+        results, orders = self._performer.take(), self._inbox.take()
         observation = Observation(
             look=readings.look,
             process=readings.process,
             uplink=readings.uplink,
             first=self._first,
             state_writable=self._writable,
-            results=self._performer.take(),
-            orders=self._inbox.take(),
+            results=results,
+            orders=orders,
         )
-        decision = step(self.memory, observation, self._now(), self._dice.random(), self.policy)
+        try:
+            decision = step(self.memory, observation, self._now(), self._dice.random(), self.policy)
+        except BaseException:
+            self._performer.put_back(results)
+            self._inbox.refuse(orders, BROKEN)
+            raise
         self._first = False
         self._ask_uplink = decision.ask_uplink
         for entry in decision.journal:
             log_entry(log, entry)
         return decision
+
+    async def _act(self, decision: Decision) -> None:
+        """Perform the remedies and answer the orders, once both are on the books."""
+        try:
+            written = await self._record(decision)
+        except BaseException:
+            self._withhold(decision, BROKEN)
+            raise
+        if not written:
+            self._withhold(decision, UNWRITABLE)
+        elif self._stopping:
+            self._withhold(decision, STOPPING)
+        else:
+            self._performer.start(decision.remedies)
+            self._inbox.answer(decision.replies)
 
     async def _record(self, decision: Decision) -> bool:
         """Make the decision durable, before anything of it is performed."""
@@ -118,9 +161,16 @@ class Cycle:
         self._writable = await self._recorder.record(decision.memory, entries)
         return self._writable
 
+    def _withhold(self, decision: Decision, why: str) -> None:
+        self._performer.give_back(decision.remedies, why)
+        self._inbox.answer(_not_done(one, why) for one in decision.replies)
 
-def _not_written(reply: Reply) -> Reply:
-    """An order that was accepted is withheld after all; a pause holds all the same, until the daemon ends."""
-    if reply.verdict is not Verdict.ACCEPTED or reply.current_status is None:
+
+def _not_done(reply: Reply, why: str) -> Reply:
+    """What is answered to an accepted order when nothing of its decision is performed."""
+    on_the_books = why == STOPPING and reply.action is None
+    if reply.verdict is not Verdict.ACCEPTED or on_the_books:
         return reply
-    return replace(reply, verdict=Verdict.WITHHELD, text=UNWRITABLE)
+    if reply.current_status is None:  # a pause, or its end: it holds all the same
+        return replace(reply, text=f"{reply.text}; only until the daemon ends, for {why}")
+    return replace(reply, verdict=Verdict.WITHHELD, text=why, current_status=reply.previous_status, action=None)

@@ -1,53 +1,57 @@
-"""Wires the rooms together, and lives from start to SIGTERM."""
+"""Lives from start to SIGTERM: opens the doors, turns the cycle, and ends in order."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import os
 import signal
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
 from wasupervisor import __version__
-from wasupervisor.config.policy import policy_of
-from wasupervisor.config.problems import ConfigError
 from wasupervisor.config.schema import Settings
 from wasupervisor.host.moments import boottime
 from wasupervisor.model.journal import Entry, EntryKind, Recorded
 from wasupervisor.report.http import Server
 from wasupervisor.runtime.control import Control
-from wasupervisor.runtime.cycle import Cycle
-from wasupervisor.runtime.inbox import Inbox
-from wasupervisor.runtime.performing import Performer
-from wasupervisor.runtime.publishing import Publisher
-from wasupervisor.runtime.pulse import Pulse
-from wasupervisor.runtime.recorder import StoreRecorder
-from wasupervisor.runtime.startup import listen_tcp, listen_unix
+from wasupervisor.runtime.parts import Parts
+from wasupervisor.runtime.reload import Reloaded, Reloader
+from wasupervisor.runtime.startup import StartError, listen_tcp, listen_unix
 from wasupervisor.runtime.state import OpenState, open_state
 from wasupervisor.runtime.systemd import Notifier
+from wasupervisor.runtime.tending import Mishaps, attempt, tend
 from wasupervisor.runtime.watch import Watch
-from wasupervisor.runtime.wiring import only_at_start, open_watch
+from wasupervisor.runtime.wiring import open_watch
 from wasupervisor.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-FINISH_WITHIN = 25.0
-"""Seconds for remedies that are under way at SIGTERM; with the flush that follows, the stop stays under 30 s."""
+FINISH_WITHIN = 20.0
+"""Seconds from SIGTERM on for remedies that are under way; with a disk that hangs, all else takes 9 s more."""
 
-PRUNE_EVERY = 3600.0
+PRUNE_EVERY = 60.0
 """Seconds between two looks at the journal's age and size."""
 
-ORDER_MARGIN = 5.0
-"""Seconds beyond a whole look after which an order that no step has taken is given up."""
+ORDER_MARGIN = 15.0
+"""Seconds beyond a whole look after which an order that no step has taken is given up: a disk that hangs costs 7."""
+
+
+class Opened(NamedTuple):
+    """What was taken at the start and is given back at the end."""
+
+    watch: Watch
+    state: OpenState
+    health: socket.socket
+    control: socket.socket
 
 
 class Daemon:
@@ -73,23 +77,20 @@ class Daemon:
             clock: the one monotonic clock.
             dice: for jitter.
         """
-        self.settings = settings
+        self._begun_with = settings
         self._read_again = read_again
         self._on_level = on_level
         self._clock = clock
         self._dice = dice or Random()  # noqa: S311 - jitter
         self._notifier = Notifier(environ)
-        self._pulse = Pulse(settings.gateway.poll_every, clock)
-        self._inbox = Inbox(self._pulse.wake)
-        self._stop_signal = 0
         self._stopping = anyio.Event()
-        self._turn_scope: anyio.CancelScope | None = None
-        self._between_turns = anyio.Lock()
-        self._tasks: TaskGroup
-        self._state: OpenState
-        self._cycle: Cycle
-        self._performer: Performer
-        self._publisher: Publisher
+        self._stop_asked = 0.0
+        self._forced_by = 0
+        self._break_off: Callable[[], None] = lambda: None
+        """Lets go what a stop need not wait for: the start, the look of a turn, or the time between two."""
+        self._ask_reload: Callable[[], None] = lambda: None
+        self._parts: Parts
+        self._reloader: Reloader
 
     async def run(self, *, task_status: TaskStatus[tuple[str, int]] = anyio.TASK_STATUS_IGNORED) -> int:
         """Run until a signal, or `stop`, says otherwise. `task_status` is told the health port's address.
@@ -98,36 +99,30 @@ class Daemon:
             The exit status.
 
         Raises:
-            StartError, StoreError: when it cannot start; nothing is left behind then.
+            StartError, StoreError: when it cannot start; nothing is held any more then.
         """
-        async with AsyncExitStack() as stack:
-            settings = self.settings
-            signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-            self._state = await open_state(settings, self._clock)
-            stack.push_async_callback(self._state.store.close)
-            health = stack.enter_context(listen_tcp(*settings.health.listen, "health.listen"))
-            control = stack.enter_context(listen_unix(settings.control.socket, "control.socket"))
-            stack.callback(functools.partial(settings.control.socket.unlink, missing_ok=True))
+        refusal: StartError | StoreError | None = None
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with anyio.create_task_group() as tasks:
-                self._wire(tasks)
                 tasks.start_soon(self._heed_signals, signals, tasks.cancel_scope, name="signals")
-                self._serve(tasks, health, control)
-                self._notifier.ready()
-                host, port = health.getsockname()[:2]
-                log.info("wasupervisor %s watches %s %s", __version__, settings.gateway.kind, settings.gateway.url)
-                log.info("health: http://%s:%d/health", host, port)
-                task_status.started((host, port))
-                tasks.start_soon(self._prune, name="prune")
-                await self._turn_until_stopped()
-                await self._finish()
+                try:
+                    async with AsyncExitStack() as stack:
+                        opened = await self._open(stack)
+                        if opened is not None:
+                            await self._live(opened, task_status)
+                except (StartError, StoreError) as error:
+                    refusal = error
                 tasks.cancel_scope.cancel()
-            await self._cycle.watch.aclose()
-        return self._exit_status()
+        if refusal is not None:
+            raise refusal
+        return 128 + self._forced_by if self._forced_by else 0
 
     def stop(self) -> None:
         """Ask it to stop, as SIGTERM does."""
-        self._stopping.set()
-        self._pulse.wake()
+        if not self._stopping.is_set():
+            self._stop_asked = self._clock()
+            self._stopping.set()
+            self._break_off()
 
     async def wait_stopping(self) -> None:
         """Wait until it is asked to stop."""
@@ -135,129 +130,150 @@ class Daemon:
 
     def document(self) -> dict[str, object]:
         """The health document as it is now, with plain names."""
-        document: dict[str, object] = msgspec.to_builtins(self._publisher.document)
+        document: dict[str, object] = msgspec.to_builtins(self._parts.publisher.document)
         return document
 
-    async def reload(self) -> tuple[bool, str]:
+    async def reload(self) -> Reloaded:
         """Read the configuration again and swap it in, or keep the running one and say why."""
-        if self._read_again is None:
-            return False, "there is no configuration file to read again"
-        self._notifier.reloading()
-        try:
-            settings = self._read_again()
-        except ConfigError as error:
-            text = f"the configuration is kept as it was, for the new one cannot be used: {error}"
-            self._cycle.note(Entry(kind=EntryKind.SUPERVISOR, text=text, warn=True))
-            return False, text
-        finally:
-            self._notifier.ready()
-        kept = only_at_start(self.settings, settings)
-        await self._swap(settings)
-        text = "the configuration was read again"
-        if kept:
-            text += f"; {', '.join(kept)} changed too, which counts only from the next start on"
-        self._cycle.note(Entry(kind=EntryKind.SUPERVISOR, text=text))
-        self._pulse.wake()
-        return True, text
+        return await self._reloader.reload()
 
     async def history(
-        self, session: str | None, since: float | None, kinds: tuple[str, ...], limit: int
+        self, session: str | None, since: float | None, kinds: tuple[EntryKind, ...], limit: int
     ) -> list[Recorded]:
         """Entries of the journal, the newest last."""
-        wanted = [kind for kind in EntryKind if kind in kinds] if kinds else None
-        return await self._state.store.history(session=session, since=since, kinds=wanted, limit=limit)
+        store = self._parts.state.store
+        return await store.history(session=session, since=since, kinds=kinds or None, limit=limit)
 
-    def _wire(self, tasks: TaskGroup) -> None:
-        settings, state = self.settings, self._state
-        self._tasks = tasks
-        watch = open_watch(settings, self._clock)
-        policy = policy_of(settings, watch.gateway.restart_spacing)
-        self._performer = Performer(tasks, watch, policy, self._pulse.wake)
-        self._publisher = Publisher(settings, state, self._notifier, self._clock)
-        self._cycle = Cycle(
-            state.memory,
-            watch=watch,
-            policy=policy,
-            performer=self._performer,
-            inbox=self._inbox,
-            recorder=StoreRecorder(state.store, state.written, state.timeline.now),
-            publish=self._publisher.publish,
-            now=state.timeline.now,
+    async def _open(self, stack: AsyncExitStack) -> Opened | None:
+        """Take what may be refused, and leave its return to the stack. None: a stop came meanwhile."""
+        settings = self._begun_with
+        with anyio.CancelScope() as opening:
+            self._break_off = opening.cancel
+            if self._stopping.is_set():
+                return None
+            try:
+                watch = open_watch(settings, self._clock)
+            except ValueError as error:
+                raise StartError(f"cannot use gateway.url: {error}") from error
+            state = await open_state(settings, self._clock)
+            stack.push_async_callback(state.store.close)
+            health = stack.enter_context(listen_tcp(*settings.health.listen, "health.listen"))
+            control = stack.enter_context(listen_unix(settings.control.socket, "control.socket"))
+            stack.callback(_remove, settings.control.socket)
+            return Opened(watch, state, health, control)
+        return None
+
+    async def _live(self, opened: Opened, task_status: TaskStatus[tuple[str, int]]) -> None:
+        """From the first turn to the last word."""
+        async with anyio.create_task_group() as tasks:
+            parts = self._wire(opened, tasks)
+            try:
+                self._serve(opened, tasks)
+                self._notifier.ready()
+                task_status.started(self._say_hello(opened.health))
+                await self._turn_until_stopped(parts)
+                await self._finish(parts)
+            finally:
+                await parts.cycle.watch.aclose()
+            tasks.cancel_scope.cancel()
+
+    def _wire(self, opened: Opened, tasks: TaskGroup) -> Parts:
+        settings = self._begun_with
+        parts = self._parts = Parts.wire(
+            settings,
+            opened.state,
+            opened.watch,
+            clock=self._clock,
+            notifier=self._notifier,
             dice=self._dice,
             tasks=tasks,
         )
-        self._cycle.note(*state.entries)
+        self._reloader = Reloader(settings, parts, tasks, read=self._read_again, on_level=self._on_level)
 
-    def _serve(self, tasks: TaskGroup, health: socket.socket, control: socket.socket) -> None:
-        probes, answers = self._publisher.probes, self._publisher.operator_probes
-        within = self.settings.gateway.timeout + ORDER_MARGIN
-        tasks.start_soon(Server(probes).serve, health, name="health port")
-        verbs = Control(self, self._inbox, read_only=answers, answer_within=within)
-        tasks.start_soon(Server(verbs).serve, control, name="control socket")
+        def break_off() -> None:
+            parts.cycle.stop()
+            parts.pulse.wake()
 
-    async def _turn_until_stopped(self) -> None:
+        self._break_off, self._ask_reload = break_off, self._reloader.ask
+        return parts
+
+    def _serve(self, opened: Opened, tasks: TaskGroup) -> None:
+        publisher = self._parts.publisher
+        verbs = Control(
+            self,
+            self._parts.inbox,
+            read_only=publisher.operator_probes,
+            answer_within=lambda: self._reloader.settings.gateway.timeout + ORDER_MARGIN,
+        )
+        side_work: dict[str, Callable[[], Awaitable[None]]] = {
+            "the health port": functools.partial(Server(publisher.probes).serve, opened.health),
+            "the control socket": functools.partial(Server(verbs).serve, opened.control),
+            "reloading": self._reloader.run,
+            "pruning the journal": self._prune,
+        }
+        for name, work in side_work.items():
+            tasks.start_soon(functools.partial(tend, name, work), name=name)
+
+    def _say_hello(self, health: socket.socket) -> tuple[str, int]:
+        gateway, (host, port) = self._begun_with.gateway, health.getsockname()[:2]
+        log.info("wasupervisor %s watches %s %s", __version__, gateway.kind, gateway.url)
+        log.info("health: http://%s:%d/health", f"[{host}]" if ":" in host else host, port)
+        return host, port
+
+    async def _turn_until_stopped(self, parts: Parts) -> None:
+        mishaps = Mishaps("a turn")
         while not self._stopping.is_set():
-            async with self._between_turns:
-                with anyio.CancelScope() as self._turn_scope:
-                    await self._cycle.turn()
-                    self._notifier.watchdog()
+            try:
+                await parts.cycle.turn()
+            except Exception as error:
+                # No sign of life: when it lasts, systemd replaces us, and the probes say that nobody looks.
+                if mishaps.failed(error):
+                    text = f"a turn failed ({type(error).__name__}): a fault of wasupervisor's own, see its log"
+                    parts.cycle.note(Entry(kind=EntryKind.SUPERVISOR, text=text, warn=True))
+            else:
+                mishaps.went_well()
+                self._notifier.watchdog()
             if not self._stopping.is_set():
-                await self._pulse.wait()
+                await parts.pulse.wait()
 
-    async def _finish(self) -> None:
+    async def _finish(self, parts: Parts) -> None:
         """The order of a stop: not ready, no new action, those under way get their time, flush, say stopped."""
-        begun = time.monotonic()
+        performer = parts.performer
         self._notifier.stopping()
-        await self._publisher.stopping()
-        if self._performer.under_way:
-            log.info("stopping: %d remedies under way get up to %g s", self._performer.under_way, FINISH_WITHIN)
-            with anyio.move_on_after(FINISH_WITHIN):
-                await self._performer.wait_idle()
-        self._cycle.note(Entry(kind=EntryKind.SUPERVISOR, text="stopped"))
-        await self._cycle.finish()
-        await self._publisher.stopped()
-        log.debug("the stop took %.2f s", time.monotonic() - begun)
-
-    async def _swap(self, settings: Settings) -> None:
-        """Between two turns, so that nobody looks through eyes that are being closed."""
-        watch = open_watch(settings, self._clock)
-        policy = policy_of(settings, watch.gateway.restart_spacing)
-        async with self._between_turns:
-            before, self._cycle.watch = self._cycle.watch, watch
-            self._cycle.policy = self._performer.policy = policy
-            self._performer.watch = watch
-            self._pulse.every = settings.gateway.poll_every
-            self._publisher.use(settings)
-            self.settings = settings
-        if self._on_level is not None:
-            self._on_level(settings.log.level)
-        self._tasks.start_soon(self._close_unused, before, name="close the old connections")
-
-    async def _close_unused(self, watch: Watch) -> None:
-        await self._performer.wait_idle()
-        await watch.aclose()
+        parts.inbox.close("the daemon is stopping")
+        await attempt("saying that it stops", parts.publisher.stopping())
+        if performer.under_way:
+            left = max(0.0, self._stop_asked + FINISH_WITHIN - self._clock())
+            log.info("stopping: %d under way, for which there are %.0f s", performer.under_way, left)
+            with anyio.move_on_after(left):
+                await performer.wait_idle()
+            await performer.cut_off()
+        parts.cycle.note(Entry(kind=EntryKind.SUPERVISOR, text="stopped"))
+        await attempt("writing down the last of it", parts.cycle.finish())
+        await attempt("saying that it has stopped", parts.publisher.stopped())
+        log.debug("the stop took %.2f s", self._clock() - self._stop_asked)
 
     async def _prune(self) -> None:
         while True:
             more = False
-            with contextlib.suppress(StoreError):
-                more = await self._state.store.prune()
-            await anyio.sleep(1.0 if more else PRUNE_EVERY)
+            with suppress(StoreError):
+                more = await self._parts.state.store.prune()
+            await anyio.sleep(0 if more else PRUNE_EVERY)
 
     async def _heed_signals(self, signals: AsyncIterator[signal.Signals], everything: anyio.CancelScope) -> None:
+        """Nothing is waited for in here: each signal is heeded at once, whatever hangs."""
         async for number in signals:
             if number == signal.SIGHUP:
-                taken, text = await self.reload()
-                log.log(logging.INFO if taken else logging.WARNING, "reload: %s", text)
+                self._ask_reload()
             elif self._stopping.is_set():
-                self._stop_signal = number
-                log.warning("a second signal: stopping at once")
+                self._forced_by = number
+                log.warning("%s, the second signal: stopping at once", signal.Signals(number).name)
                 everything.cancel()
             else:
                 log.info("%s: stopping", signal.Signals(number).name)
                 self.stop()
-                if self._turn_scope is not None:
-                    self._turn_scope.cancel()
 
-    def _exit_status(self) -> int:
-        return 128 + self._stop_signal if self._stop_signal else 0
+
+def _remove(socket_file: Path) -> None:
+    with suppress(OSError):
+        socket_file.unlink()

@@ -11,7 +11,16 @@ from wasupervisor.model.remedies import Order, Reply
 
 
 class NoAnswerError(Exception):
-    """The daemon stopped, or its cycle took too long, before the order was decided."""
+    """The order was not decided; the text says why."""
+
+
+class _Waiting:
+    """Somebody who waits for a reply."""
+
+    def __init__(self) -> None:
+        self.event = anyio.Event()
+        self.reply: Reply | None = None
+        self.refusal = "the daemon did not come to it in time; look at `wasupervisor status` and try again"
 
 
 class Inbox:
@@ -20,8 +29,9 @@ class Inbox:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._orders: list[Order] = []
-        self._waiting: dict[str, tuple[anyio.Event, list[Reply]]] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._count = 0
+        self._closed: str | None = None
 
     async def put(self, order: Order, timeout: float) -> Reply:
         """Hand in an order and wait for its reply.
@@ -31,23 +41,24 @@ class Inbox:
             timeout: seconds.
 
         Raises:
-            NoAnswerError: when no step has taken it within that time.
+            NoAnswerError: it was not decided in time, or will never be.
         """
+        if self._closed is not None:
+            raise NoAnswerError(self._closed)
         self._count += 1
         order = replace(order, id=f"o{self._count}")
-        event, box = anyio.Event(), list[Reply]()
-        self._waiting[order.id] = event, box
+        waiting = self._waiting[order.id] = _Waiting()
         self._orders.append(order)
         self._wake()
         try:
             with anyio.move_on_after(timeout):
-                await event.wait()
+                await waiting.event.wait()
         finally:
             self._waiting.pop(order.id, None)
             self._orders = [one for one in self._orders if one.id != order.id]
-        if not box:
-            raise NoAnswerError
-        return box[0]
+        if waiting.reply is None:
+            raise NoAnswerError(waiting.refusal)
+        return waiting.reply
 
     def take(self) -> tuple[Order, ...]:
         """All orders that came since the last time."""
@@ -59,5 +70,18 @@ class Inbox:
         for reply in replies:
             waiting = self._waiting.get(reply.order_id)
             if waiting is not None:
-                waiting[1].append(reply)
-                waiting[0].set()
+                waiting.reply = reply
+                waiting.event.set()
+
+    def refuse(self, orders: Iterable[Order], why: str) -> None:
+        """Tell those who wait for these orders that they are not decided."""
+        for order in orders:
+            waiting = self._waiting.get(order.id)
+            if waiting is not None:
+                waiting.refusal = why
+                waiting.event.set()
+
+    def close(self, why: str) -> None:
+        """Take no more orders, and refuse those that wait."""
+        self._closed = why
+        self.refuse(self.take(), why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import anyio
+from anyio import to_thread
 from msgspec.structs import replace
 
 from wasupervisor.config.policy import policy_of
@@ -22,20 +23,35 @@ from wasupervisor.store.errors import StoreError
 from wasupervisor.store.reader import read_state
 from wasupervisor.store.timeline import Timeline
 
+STATE_WITHIN = 5.0
+"""Seconds for which the daemon's state is waited for."""
+
+
+class Remembered(NamedTuple):
+    """What a daemon left to decide with."""
+
+    memory: Memory | None
+    timeline: Timeline
+    why_not: str = ""
+    """Why there is no memory."""
+
 
 class Once(NamedTuple):
     """What one look gave."""
 
     decision: Decision
     readings: Readings
-    remembered: bool
-    """Whether the memory of a daemon was there to decide with."""
+    why_no_memory: str
+    """Empty when the memory of a daemon was there to decide with."""
 
 
 async def look_once(settings: Settings) -> Once:
     """Look and decide, with the memory of the daemon where it can be read; nothing is written and nothing done.
 
     Without a memory there is no 'how long', so that what looks bad is judged at once.
+
+    Raises:
+        ValueError: the gateway's address cannot be used.
     """
     watch = open_watch(settings, boottime)
     policy = policy_of(settings, watch.gateway.restart_spacing)
@@ -47,23 +63,35 @@ async def look_once(settings: Settings) -> Once:
             readings = readings._replace(uplink=await watch.uplink(0.0))
     finally:
         await watch.aclose()
-    memory, timeline = _memory_of(settings)
+    memory, timeline, why_not = await _remembered(settings)
     observation = Observation(look=readings.look, process=readings.process, uplink=readings.uplink)
     if memory is None:
         decision = step(Memory(), observation, timeline.now(), 0.0, _impatient(policy))
     else:
         decision = step(memory, observation, timeline.now(), 0.0, policy)
-    return Once(decision, readings, memory is not None)
+    return Once(decision, readings, why_not)
 
 
 def _impatient(policy: Policy) -> Policy:
     return replace(policy, failing_samples=1, failing_after=0.0, startup_grace=0.0, stable_for=0.0)
 
 
-def _memory_of(settings: Settings) -> tuple[Memory | None, Timeline]:
+async def _remembered(settings: Settings) -> Remembered:
+    why_not = f"{settings.state.directory} did not answer within {STATE_WITHIN:g} s"
+    with anyio.move_on_after(STATE_WITHIN):
+        return await to_thread.run_sync(_read, settings, abandon_on_cancel=True)
+    return Remembered(None, _new_timeline(), why_not)
+
+
+def _read(settings: Settings) -> Remembered:
     try:
         opened = read_state(settings.state.directory)
-        memory = None if opened.memory is None else load(opened.memory)
-        return memory, Timeline.resume(opened.saved, boot_id(), boottime)
-    except (OSError, StoreError, ValueError):
-        return None, Timeline.resume(None, boot_id(), boottime)
+        if opened.memory is None:
+            return Remembered(None, _new_timeline(), f"no daemon has written any in {settings.state.directory}")
+        return Remembered(load(opened.memory), Timeline.resume(opened.saved, boot_id(), boottime))
+    except (OSError, StoreError, ValueError) as error:
+        return Remembered(None, _new_timeline(), str(error))
+
+
+def _new_timeline() -> Timeline:
+    return Timeline.resume(None, boot_id(), boottime)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
-
-import anyio
-from anyio import to_thread
 
 from wasupervisor import __version__
 from wasupervisor.config.schema import Settings
@@ -16,17 +12,12 @@ from wasupervisor.model.health import Health
 from wasupervisor.model.observation import ProcessReading
 from wasupervisor.report.board import Board, Snapshot
 from wasupervisor.report.document import BEFORE_FIRST_LOOK, Document, Documents, Facts, GatewayPart
-from wasupervisor.report.file import HealthFile
 from wasupervisor.report.names import HashedNames
 from wasupervisor.report.probes import Probes
+from wasupervisor.runtime.filing import FileWriter
 from wasupervisor.runtime.state import OpenState
 from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.watch import Readings
-
-log = logging.getLogger(__name__)
-
-FILE_WITHIN = 2.0
-"""Seconds for which a cycle waits for the health file; a disk that hangs is not waited for."""
 
 
 class Publisher:
@@ -37,21 +28,19 @@ class Publisher:
         self._notifier = notifier
         self._clock = clock
         self._started = clock()
-        self._one_write = anyio.CapacityLimiter(1)
-        self._file_trouble = ""
+        self._file = FileWriter(settings.health.file)
         self.use(settings)
         self._plain = Documents()
-        hashed = settings.health.names == "hashed"
-        self._documents = Documents(HashedNames(state.names_key)) if hashed else self._plain
+        hashed = state.names_key is not None
+        self._documents = self._plain if state.names_key is None else Documents(HashedNames(state.names_key))
         self._board = self._new_board(self._documents)
         self._plain_board = self._new_board(self._plain) if hashed else self._board
         self.probes = Probes(self._board)
         self.operator_probes = Probes(self._plain_board)
 
     def use(self, settings: Settings) -> None:
-        """Report as these settings want it. Whether names are hashed is decided at the start."""
+        """Report as these settings want it; where the file is and whether names are hashed is decided at the start."""
         self._settings = settings
-        self._file = HealthFile(settings.health.file)
 
     @property
     def document(self) -> Document:
@@ -66,33 +55,19 @@ class Publisher:
         if self._plain_board is not self._board:
             self._plain_board.publish(self._snapshot(self._plain, health, facts))
         self._notifier.status(_status_line(health))
-        await self._write_file()
+        await self._file.write(self._board.body())
 
     async def stopping(self) -> None:
         """Not ready from now on, in every place that says so."""
         for board in (self._board, self._plain_board):
             board.set_stopping()
-        await self._write_file()
+        await self._file.write(self._board.body())
 
     async def stopped(self) -> None:
         """The last word."""
         for board in (self._board, self._plain_board):
             board.set_stopped()
-        await self._write_file()
-
-    async def _write_file(self) -> None:
-        trouble = "it could not be written in time"
-        with anyio.move_on_after(FILE_WITHIN):
-            try:
-                await to_thread.run_sync(
-                    self._file.write, self._board.body(), abandon_on_cancel=True, limiter=self._one_write
-                )
-                trouble = ""
-            except OSError as error:
-                trouble = error.strerror or str(error)
-        if trouble and trouble != self._file_trouble:
-            log.warning("health.file %s: %s", self._settings.health.file, trouble)
-        self._file_trouble = trouble
+        await self._file.write(self._board.body())
 
     def _new_board(self, documents: Documents) -> Board:
         first = self._snapshot(documents, BEFORE_FIRST_LOOK, self._facts(None))
@@ -112,10 +87,12 @@ class Publisher:
         process = ProcessReading() if readings is None else readings.process
         look = None if readings is None else readings.look
         notes = list(self._state.store.notes)
+        if self._state.store.trouble is not None:
+            notes.append(f"The state: {self._state.store.trouble}")
         if process.detail:
             notes.append(f"The gateway's process: {process.detail}")
-        if self._file_trouble:
-            notes.append(f"The health file cannot be written: {self._file_trouble}")
+        if self._file.trouble:
+            notes.append(f"The health file cannot be written: {self._file.trouble}")
         return Facts(
             version=__version__,
             uptime=self._clock() - self._started,

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import anyio
 
+LEAST = 0.05
+"""Seconds between the end of a turn and the next, however often somebody wakes us: the gateway is not to feel it."""
+
 
 class Pulse:
     """A cadence by deadline, so that slow turns do not add up; a late one is not made up for."""
@@ -22,8 +25,10 @@ class Pulse:
 
     async def wait(self) -> None:
         """Wait for the next turn."""
-        self._due = max(self._due + self.every, self._clock())
-        with anyio.move_on_after(max(0.0, self._due - self._clock())):
+        ended = self._clock()
+        self._due = max(self._due + self.every, ended)
+        with anyio.move_on_after(max(0.0, self._due - ended)):
             await self._event.wait()
+            await anyio.sleep(max(0.0, ended + LEAST - self._clock()))
             self._due = self._clock()
         self._event = anyio.Event()

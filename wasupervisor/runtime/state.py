@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from anyio import to_thread
+
 from wasupervisor import __version__
 from wasupervisor.config.schema import Settings
 from wasupervisor.decide.memory import Memory, load
@@ -31,8 +33,8 @@ class OpenState:
     memory: Memory
     written: Memory | None
     """What is in the state already; None when it is to be written at once."""
-    names_key: bytes
-    """What makes hashed session names unguessable; the same for as long as the state lives."""
+    names_key: bytes | None
+    """What makes hashed session names unguessable; the same for as long as the state lives. None: they are plain."""
     entries: tuple[Entry, ...] = ()
     """For the journal."""
 
@@ -55,13 +57,20 @@ async def open_state(settings: Settings, clock: Callable[[], float]) -> OpenStat
     )
     opened = store.opened
     memory = Memory() if opened.memory is None else load(opened.memory)
+    key = None
+    if settings.health.names == "hashed":
+        try:
+            key = await to_thread.run_sync(names_key, settings.state.directory, abandon_on_cancel=True)
+        except BaseException:
+            await store.close()
+            raise
     started = Entry(kind=EntryKind.SUPERVISOR, text=f"started, version {__version__}")
     return OpenState(
         store=store,
         timeline=store.timeline,
         memory=memory,
         written=None if opened.memory is None else memory,
-        names_key=names_key(settings.state.directory),
+        names_key=key,
         entries=(started,),
     )
 

@@ -51,11 +51,13 @@ class Notifier:
     def __init__(self, environ: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic) -> None:
         """`environ` is the process's environment; `clock` gives seconds of CLOCK_MONOTONIC, which systemd compares."""
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
+        self._patience = watchdog_seconds(environ)
         self._clock = clock
         self._socket: socket.socket | None = None
         self._state = ""
         self._status = ""
         self._told = ""
+        self._wait = ""
         self._complained = False
 
     def ready(self) -> None:
@@ -79,6 +81,11 @@ class Notifier:
         if self._status != self._told:
             self._send()
 
+    def wait_at_least(self, seconds: float) -> None:
+        """Have systemd wait so long for a sign of life, where the unit's WatchdogSec is shorter. Goes with `ready`."""
+        if self._patience is not None:
+            self._wait = f"WATCHDOG_USEC={int(max(self._patience, seconds) * 1e6)}"
+
     def watchdog(self) -> None:
         """A sign of life. Called when a whole cycle has finished and at no other time."""
         self._send("WATCHDOG=1")
@@ -95,6 +102,8 @@ class Notifier:
         message = [self._state] if self._state else []
         if self._status != self._told:
             message.append(f"STATUS={self._status}")
+        if self._wait:
+            message.append(self._wait)
         message.extend(lines)
         try:
             if self._socket is None:
@@ -105,7 +114,7 @@ class Notifier:
         except OSError as error:
             self._complain(error)
             return
-        self._state, self._told = "", self._status
+        self._state, self._wait, self._told = "", "", self._status
 
     def _complain(self, error: OSError) -> None:
         """Once: a service manager that is away stays away for many cycles."""

@@ -23,6 +23,10 @@ UPLINK_STALE = 60.0
 """Seconds after which a reading of the uplink says nothing any more."""
 
 
+CLOSE_WITHIN = 1.0
+"""Seconds for saying goodbye to the gateway."""
+
+
 class Readings(NamedTuple):
     """What one cycle saw."""
 
@@ -50,8 +54,6 @@ class Watch:
         self._clock = clock
         self._last_uplink: tuple[float, Uplink] | None = None
         self._asking = False
-        self._process_scope: anyio.CancelScope | None = None
-        self._last_process = ProcessReading(detail="not looked at yet")
 
     async def observe(self, *, ask_uplink: bool, tasks: TaskGroup) -> Readings:
         """Look at everything. Takes no longer than `gateway.timeout`; what has not answered by then is unknown.
@@ -81,25 +83,24 @@ class Watch:
         if self._uplink is None:
             return Uplink()
         reading = await self._uplink.ask(max_age)
-        self._remember(reading)
+        self._last_uplink = self._clock() - reading.age_seconds, reading
         return reading
 
     async def aclose(self) -> None:
-        """Close the connections to the gateway."""
-        await self.gateway.aclose()
+        """Close the connections to the gateway, also when cancelled; never raises and never waits for long."""
+        with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+            try:
+                await self.gateway.aclose()
+            except Exception:
+                log.exception("the connections to the gateway could not be closed: this is a fault of wasupervisor")
 
     async def _ask_uplink(self) -> None:
         try:
             await self.uplink(UPLINK_EVERY)
+        except Exception:
+            log.exception("the uplink could not be asked: this is a fault of wasupervisor")
         finally:
             self._asking = False
-
-    def _remember(self, reading: Uplink) -> None:
-        before = None if self._last_uplink is None else self._last_uplink[1].state
-        if reading.state is not before:
-            told = f" ({reading.detail})" if reading.detail else ""
-            log.info("the uplink to WhatsApp is %s%s", reading.state, told)
-        self._last_uplink = self._clock() - reading.age_seconds, reading
 
     def _uplink_age(self) -> float:
         if self._uplink is None:

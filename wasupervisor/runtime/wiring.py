@@ -14,7 +14,11 @@ from wasupervisor.runtime.watch import Watch
 
 
 def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
-    """The eyes, as the settings want them; nothing is asked yet."""
+    """The eyes, as the settings want them; nothing is asked yet.
+
+    Raises:
+        ValueError: the gateway's address cannot be used.
+    """
     gateway, uplink = settings.gateway, settings.uplink
     return Watch(
         open_gateway(
@@ -27,9 +31,7 @@ def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
             clock=clock,
         ),
         ProcessWatch(_find(settings), clock=clock),
-        None
-        if uplink is None
-        else UplinkWatch(uplink.host, uplink.port, cast(Check, uplink.check), uplink.timeout, clock=clock),
+        None if uplink is None else _open_uplink(uplink, clock),
         timeout=gateway.timeout,
         clock=clock,
     )
@@ -52,17 +54,3 @@ def _find(settings: Settings) -> Find:
         docker=wanted.docker,
         url=settings.gateway.url,
     )
-
-
-def only_at_start(running: Settings, new: Settings) -> list[str]:
-    """The keys that differ and that a reload cannot change."""
-    keys: dict[str, Callable[[Settings], object]] = {
-        "health.listen": lambda one: one.health.listen,
-        "control.socket": lambda one: one.control.socket,
-        "state.directory": lambda one: one.state.directory,
-        "state.journal": lambda one: one.state.journal,
-        "health.names": lambda one: one.health.names,
-        "gateway.kind": lambda one: one.gateway.kind,
-        "log.format": lambda one: one.log.format,
-    }
-    return [key for key, value in keys.items() if value(running) != value(new)]

@@ -1,0 +1,82 @@
+"""What a running daemon is made of, once its doors are open and its state is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from anyio.abc import TaskGroup
+
+from wasupervisor.config.policy import policy_of
+from wasupervisor.config.schema import Settings
+from wasupervisor.runtime.cycle import Cycle
+from wasupervisor.runtime.inbox import Inbox
+from wasupervisor.runtime.performing import Performer
+from wasupervisor.runtime.publishing import Publisher
+from wasupervisor.runtime.pulse import Pulse
+from wasupervisor.runtime.recorder import StoreRecorder
+from wasupervisor.runtime.state import OpenState
+from wasupervisor.runtime.systemd import Notifier
+from wasupervisor.runtime.watch import Watch
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one run, introduced to each other."""
+
+    clock: Callable[[], float]
+    notifier: Notifier
+    state: OpenState
+    pulse: Pulse
+    inbox: Inbox
+    performer: Performer
+    publisher: Publisher
+    cycle: Cycle
+
+    @classmethod
+    def wire(
+        cls,
+        settings: Settings,
+        state: OpenState,
+        watch: Watch,
+        *,
+        clock: Callable[[], float],
+        notifier: Notifier,
+        dice: Random,
+        tasks: TaskGroup,
+    ) -> Parts:
+        """Make them; remedies and questions to the uplink run in `tasks`."""
+        policy = policy_of(settings, watch.gateway.restart_spacing)
+        pulse = Pulse(settings.gateway.poll_every, clock)
+        inbox = Inbox(pulse.wake)
+        performer = Performer(tasks, watch, policy, pulse.wake)
+        publisher = Publisher(settings, state, notifier, clock)
+        cycle = Cycle(
+            state.memory,
+            watch=watch,
+            policy=policy,
+            performer=performer,
+            inbox=inbox,
+            recorder=StoreRecorder(state.store, state.written, state.timeline.now),
+            publish=publisher.publish,
+            now=state.timeline.now,
+            dice=dice,
+            tasks=tasks,
+        )
+        cycle.note(*state.entries)
+        notifier.wait_at_least(_patience(settings))
+        return cls(clock, notifier, state, pulse, inbox, performer, publisher, cycle)
+
+    def use(self, settings: Settings) -> None:
+        """Follow other settings in what is not the cycle's."""
+        self.pulse.every = settings.gateway.poll_every
+        self.publisher.use(settings)
+        self.notifier.wait_at_least(_patience(settings))
+        store, limits = self.state.store, settings.state.journal
+        store.keep, store.max_bytes = limits.keep, limits.max
+
+
+def _patience(settings: Settings) -> float:
+    """Seconds within which a turn must finish: the same by which the health document is too old."""
+    return 3 * (settings.gateway.poll_every + settings.gateway.timeout)
