@@ -165,6 +165,8 @@ _BOTH: tuple[tuple[int, Make], ...] = (
     (1, lambda dice, name: events.Reboot(away=dice.choice((5.0, 30.0)))),
     (2, lambda dice, name: events.WallClock(by=dice.choice((-86400.0, -60.0, 3600.0, 1e8)))),
     (5, _order),
+    (4, lambda dice, name: events.Ordered(order="pause", pause_for=dice.choice((120.0, 600.0, None)))),
+    (2, lambda dice, name: events.Ordered(order="resume")),
     (3, _operator_restart),
 )
 _WAHA: tuple[tuple[int, Make], ...] = (

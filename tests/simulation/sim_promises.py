@@ -13,7 +13,7 @@ import sim_events as events
 
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.ladder import rung_for
-from wasupervisor.decide.memory import Memory
+from wasupervisor.decide.memory import BreakerState, Memory
 from wasupervisor.decide.scene import OPERATOR_STOP_AFTER
 from wasupervisor.model.health import Pause
 from wasupervisor.model.journal import Entry, EntryKind
@@ -77,6 +77,8 @@ class Promises:
         self._told_by_restart: dict[str, float] = {}
         """When a restart of a FAILED session was answered and heard: if it fails again, that was the diagnosis."""
         self._stopped_at: dict[str, float] = {}
+        self._seen_running: dict[str, int] = {}
+        """The run of the gateway in which it was last seen other than stopped."""
         self._seen_stopped: dict[str, float] = {}
         """Since when the supervisor sees an operator's stop, in one run of the gateway."""
         self._known_stopped: set[str] = set()
@@ -97,7 +99,9 @@ class Promises:
             for session in self.site.world.chosen(event.session):
                 self._restarted_by_person(session.name)
                 self._operator_acts[session.name] = self.site.now
-                if isinstance(event, faults.Stopped):
+                # A stop of what was not seen to run since the process began looks as if it was never started.
+                seen = self._seen_running.get(session.name) == self.site.world.run
+                if isinstance(event, faults.Stopped) and seen:
                     self._stopped_at[session.name] = self.site.now
 
     def _restarted_by_person(self, name: str) -> None:
@@ -135,6 +139,7 @@ class Promises:
         if decision.journal or observation.results:
             self._journal(before, observation, decision)
         self._withheld(decision)
+        self._held(before, decision)
         self._diagnoses(before, decision)
         self.look_for_harm()
 
@@ -151,9 +156,12 @@ class Promises:
                 self._working_since.pop(one.name, None)
             # In one run of the gateway; after a restart of the process nobody can tell whose stop it is.
             stopped = self._stopped_at.get(one.name)
+            if one.state is not State.STOPPED:
+                self._seen_running[one.name] = self.site.world.run
             if one.state is State.STOPPED and stopped is not None and not self._died_since(stopped):
                 since = self._seen_stopped.setdefault(one.name, now)
-                if now - since >= OPERATOR_STOP_AFTER + self.site.policy.poll_every:
+                run_known = observation.process.run is not None or observation.look.run is not None
+                if run_known and now - since >= OPERATOR_STOP_AFTER + self.site.policy.poll_every:
                     self._known_stopped.add(one.name)
 
     def _partition(self, decision: Decision) -> None:
@@ -225,6 +233,15 @@ class Promises:
             turns = ("under way", "being verified", "canary", "did not tell its state", "another remedy")
             if not code and not shared and not any(turn in one.next for turn in turns):
                 self._broken("each withheld remedy has a journal line", f"{one.name}: {one.next}")
+
+    def _held(self, before: Memory, decision: Decision) -> None:
+        """A breaker is held for a fatal reason and for no other: all else is tried again, however rarely."""
+        for name, one in decision.memory.sessions.items():
+            was = before.sessions.get(name)
+            if one.breaker.state is not BreakerState.HELD or (was and was.breaker.state is BreakerState.HELD):
+                continue
+            if one.condition is not Condition.FATAL:
+                self._broken("only a fatal reason is given up", f"{name} is {one.condition}, {one.cause}")
 
     def _diagnoses(self, before: Memory, decision: Decision) -> None:
         """WAHA: a session is called logged out only after a restart of ours that was followed by a failure."""
@@ -349,7 +366,8 @@ class Promises:
         if not self.site.door.lies and world.state_of(world.sessions[name])["healthy"]:  # type: ignore[arg-type]
             self._broken("a healthy session is left alone", str(call))
         lone = call.remedy.kind is RESTART and seen.state is State.STARTING and call.look.others_working is not True
-        if lone and not (call.remedy.lone and call.keeper is not None):
+        kept = call.keeper is not None or self.site.schedule.kind == "evolution"  # which never died of a restart
+        if lone and not (call.remedy.lone and kept):
             self._broken(
                 "no restart of a starting session while no other works, but one canary with a keeper", str(call)
             )

@@ -7,14 +7,13 @@ from functools import partial
 from math import ceil
 
 from sim_daemon import Daemon
-from sim_events import Schedule
+from sim_events import Ordered, Schedule
 from sim_promises import BrokenPromiseError, Promises
 from sim_site import Site
 
 from wasupervisor.decide.memory import BreakerState
 from wasupervisor.model.journal import Entry
 from wasupervisor.model.sessions import Condition
-from wasupervisor.simulator import faults
 from wasupervisor.simulator.evolution_world import EvolutionSession, EvolutionWorld
 from wasupervisor.simulator.waha_world import Socket, WahaSession, WahaWorld
 from wasupervisor.simulator.world import UplinkState
@@ -86,13 +85,9 @@ def _end_faults(site: Site) -> None:
             session.claim = None
     if not world.alive:
         world.boot(5.0)
-    resume = faults_over()
-    site.world.later(1.0, lambda: site.happen(resume))
-
-
-def faults_over() -> faults.HttpCalm:
-    """The last event."""
-    return faults.HttpCalm()
+    # Whoever paused resumes; the supervisor may just be away, so more than once.
+    for after in (1.0, 200.0):
+        site.world.later(after, partial(site.happen, Ordered(order="resume")))
 
 
 def _bound(site: Site) -> float:
@@ -107,8 +102,6 @@ def _missing(site: Site) -> list[str]:
     daemon = site.daemon
     if daemon is None or not site.world.alive:
         return ["the supervisor"] if daemon is None else ["the gateway"]
-    if daemon.memory.paused is not None and daemon.memory.paused.until is None:
-        return []
     missing = []
     for name, session in site.world.sessions.items():
         memory = daemon.memory.sessions.get(name)
@@ -136,7 +129,7 @@ def curable(site: Site, name: str) -> bool:
         return False
     if isinstance(session, WahaSession):
         return _waha_curable(site, session)
-    return _evolution_curable(session) and not _lacks_keeper(site, name)
+    return _evolution_curable(session)
 
 
 def _is_held(site: Site, name: str) -> bool:
