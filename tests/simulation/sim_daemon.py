@@ -77,7 +77,6 @@ class Daemon:
         now = self.timeline.now()
         self.memory, heard = hear(self.memory, self._results, now, self.policy)
         self._record(heard)
-        self.site.promises.heard(tuple(self._results), heard)
         self.world.later(0.0, ended)
 
     def _died(self) -> None:

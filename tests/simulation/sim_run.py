@@ -8,8 +8,9 @@ from math import ceil
 
 from sim_daemon import Daemon
 from sim_events import Ordered, Schedule
-from sim_promises import BrokenPromiseError, Promises
+from sim_promises import Promises
 from sim_site import Site
+from sim_witness import BrokenPromiseError
 
 from wasupervisor.decide.memory import BreakerState
 from wasupervisor.model.journal import Entry

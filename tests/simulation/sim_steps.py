@@ -1,0 +1,128 @@
+"""The promises that are looked at in each step of the decider."""
+
+from __future__ import annotations
+
+from sim_witness import Witness
+
+from wasupervisor.decide.decision import Decision
+from wasupervisor.decide.memory import BreakerState, Memory
+from wasupervisor.model.journal import Entry, EntryKind
+from wasupervisor.model.observation import Observation
+from wasupervisor.model.remedies import OrderKind
+from wasupervisor.model.sessions import Condition, Reason
+
+
+class StepPromises(Witness):
+    """Looks on at each step."""
+
+    def look_at_step(self, before: Memory, observation: Observation, decision: Decision, now: float) -> None:
+        """A step, before anything of it is written."""
+        self._track(observation)
+        for order in observation.orders:
+            if order.session is not None:
+                self._restarted_by_person(order.session)
+        self._partition(decision)
+        self._books(before, observation, decision, now)
+        if decision.journal or observation.results:
+            self._journal(before, observation, decision)
+        self._withheld(decision)
+        self._held(before, decision)
+        self._diagnoses(before, decision)
+
+    def _partition(self, decision: Decision) -> None:
+        health = decision.health
+        told = health.connections
+        parts = (told.active, told.failed, told.recovering, told.needs_human, told.stopped)
+        if sum(parts) != told.total or told.total != len(decision.memory.sessions) or min(parts) < 0:
+            self._broken("connections is a partition", f"{told} of {len(decision.memory.sessions)} sessions")
+        for one in health.sessions:
+            person = one.condition in (Condition.FATAL, Condition.NEEDS_HUMAN)
+            if person and not one.advice and one.group == "needs_human":
+                self._broken("a person is told what to do", f"{one.name} is {one.condition} without advice")
+
+    def _books(self, before: Memory, observation: Observation, decision: Decision, now: float) -> None:
+        own = [remedy for remedy in decision.remedies if not remedy.ordered]
+        if decision.remedies and not observation.state_writable:
+            self._broken("nothing is done that cannot be written", str(decision.remedies))
+        if not own:
+            return
+        if not self.site.policy.act:
+            self._broken("observe means hands off", str(own))
+        resumed = any(order.kind is OrderKind.RESUME for order in observation.orders)
+        paused = self._paused if not resumed else None
+        holds = paused is not None and (paused.until is None or now < paused.until)
+        if decision.memory.paused is not None or holds:
+            self._broken("pause means hands off", str(own))
+        last = before.gateway.last_remedy
+        if len(own) > 1 or (last is not None and now - last < self.site.policy.budget.spacing):
+            self._broken("remedies keep a distance", f"{own} at {now}, the last one at {last}")
+        incident = decision.memory.incident
+        if incident is not None and not incident.proven:
+            for remedy in own:
+                if remedy.session in incident.sessions and incident.canary != remedy.session:
+                    self._broken("an incident has one canary", f"{remedy.session} beside {incident.canary}")
+
+    def _journal(self, before: Memory, observation: Observation, decision: Decision) -> None:
+        lines = {(entry.kind, entry.session) for entry in decision.journal}
+        for remedy in decision.remedies:
+            if (EntryKind.REMEDY, remedy.session) not in lines:
+                self._broken("each remedy has a journal line", str(remedy))
+        for result in observation.results:
+            known = before.sessions.get(result.session)
+            open_attempt = None if known is None else known.attempt
+            if open_attempt is None or open_attempt.id != result.remedy_id or open_attempt.outcome is not None:
+                continue
+            kind = EntryKind.RESULT if result.outcome.was_made else EntryKind.WITHHELD
+            if (kind, result.session) not in lines:
+                self._broken("each end of a remedy has a journal line", str(result))
+        for entry in decision.journal:
+            if entry.kind is EntryKind.VERIFIED and entry.outcome == "healed":
+                self._healed(entry)
+
+    def _healed(self, entry: Entry) -> None:
+        name, now = entry.session or "", self.site.now
+        since = self._working_since.get(name)
+        if since is None or now - since < self.site.policy.stable_for - 1e-6:
+            self._broken("healed is only what was seen to work for stable_for", f"{entry.text}; seen since {since}")
+        self.healed.append((now, name))
+
+    def _withheld(self, decision: Decision) -> None:
+        """What is told as withheld now was journaled when it began."""
+        memory = decision.memory
+        for one in decision.health.sessions:
+            if one.next is None or " is withheld: " not in one.next:
+                continue
+            code = memory.sessions[one.name].withheld
+            shared = memory.incident.withheld if memory.incident is not None else ""
+            # Waiting for a turn is no withholding.
+            turns = ("under way", "being verified", "canary", "did not tell its state", "another remedy")
+            if not code and not shared and not any(turn in one.next for turn in turns):
+                self._broken("each withheld remedy has a journal line", f"{one.name}: {one.next}")
+
+    def _held(self, before: Memory, decision: Decision) -> None:
+        """A breaker is held for a fatal reason and for no other: all else is tried again, however rarely."""
+        for name, one in decision.memory.sessions.items():
+            was = before.sessions.get(name)
+            if one.breaker.state is not BreakerState.HELD or (was and was.breaker.state is BreakerState.HELD):
+                continue
+            if one.condition is not Condition.FATAL:
+                self._broken("only a fatal reason is given up", f"{name} is {one.condition}, {one.cause}")
+
+    def _diagnoses(self, before: Memory, decision: Decision) -> None:
+        """WAHA: a session is called logged out only after a restart of ours that was followed by a failure."""
+        if self.site.schedule.kind != "waha":
+            return
+        for entry in decision.journal:
+            if entry.kind is not EntryKind.CONCLUDED or entry.reason is not Reason.LOGGED_OUT or entry.session is None:
+                continue
+            was = before.sessions.get(entry.session)
+            if was is not None and was.diagnosed:
+                continue
+            calls = [call.at for call in self.calls_made if call.remedy.session == entry.session]
+            if not calls or self._failed_at.get(entry.session, 0.0) <= calls[-1]:
+                self._broken("logged out is only said after a diagnosis", f"{entry.session}: {calls}")
+
+    def recorded(self, decision: Decision, *, written: bool) -> None:
+        """The step was written down, or could not be."""
+        if written:
+            self._paused = decision.memory.paused

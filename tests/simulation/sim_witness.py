@@ -1,0 +1,136 @@
+"""What a witness of the simulation remembers: the calls that were made, what could be seen, what operators did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sim_events as events
+
+from wasupervisor.decide.scene import OPERATOR_STOP_AFTER
+from wasupervisor.model.health import Pause
+from wasupervisor.model.observation import CloseLook, Observation
+from wasupervisor.model.remedies import Outcome, Remedy
+from wasupervisor.model.sessions import State
+from wasupervisor.simulator import faults
+from wasupervisor.simulator.virtual import Pending
+from wasupervisor.simulator.waha_world import WahaWorld
+
+if TYPE_CHECKING:
+    from sim_site import Site
+    from sim_wire import Answered
+
+
+class BrokenPromiseError(AssertionError):
+    """Which promise, when, and how."""
+
+    def __init__(self, promise: str, at: float, text: str) -> None:
+        super().__init__(f"{promise}, broken at {at:.2f} s: {text}")
+        self.promise = promise
+
+
+@dataclass
+class Call:
+    """A call that was made."""
+
+    at: float
+    remedy: Remedy
+    look: CloseLook
+    keeper: str | None
+    answered: Pending[Answered] | None = None
+    outcome: Outcome | None = None
+    """What the supervisor heard."""
+
+
+class Witness:
+    """Looks on."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.calls_made: list[Call] = []
+        self.healed: list[tuple[float, str]] = []
+        self._harm_seen = 0
+        self._excused: set[int] = set()
+        self._operator_acts: dict[str, float] = {}
+        self._last_event = 0.0
+        self._working_since: dict[str, float] = {}
+        self._failed_at: dict[str, float] = {}
+        self._told_by_restart: dict[str, float] = {}
+        """When a restart of a FAILED session was answered and heard: if it fails again, that was the diagnosis."""
+        self._stopped_at: dict[str, float] = {}
+        self._seen_running: dict[str, int] = {}
+        """The run of the gateway in which it was last seen other than stopped."""
+        self._seen_stopped: dict[str, float] = {}
+        """Since when the supervisor sees an operator's stop, in one run of the gateway."""
+        self._known_stopped: set[str] = set()
+        """Seen for so long that it can be nothing but an operator's stop."""
+        self._paused: Pause | None = None
+        """As it was written last."""
+        self._watch_failures()
+
+    # What happens around
+
+    def happens(self, event: Any) -> None:
+        """An event, before it happens."""
+        self._last_event = self.site.now
+        if isinstance(event, events.OperatorRestart):
+            self._operator_acts[event.session] = self.site.now
+            self._restarted_by_person(event.session)
+        elif isinstance(event, faults.Stopped | faults.Started):
+            for session in self.site.world.chosen(event.session):
+                self._restarted_by_person(session.name)
+                self._operator_acts[session.name] = self.site.now
+                # A stop of what was not seen to run since the process began looks as if it was never started.
+                seen = self._seen_running.get(session.name) == self.site.world.run
+                if isinstance(event, faults.Stopped) and seen:
+                    self._stopped_at[session.name] = self.site.now
+
+    def _restarted_by_person(self, name: str) -> None:
+        self._stopped_at.pop(name, None)
+        self._seen_stopped.pop(name, None)
+        self._known_stopped.discard(name)
+
+    def by_operator(self, act: Callable[[], object]) -> None:
+        """Harm that is done in here is the operator's own."""
+        before = len(self.site.world.harm)
+        act()
+        self._excused.update(range(before, len(self.site.world.harm)))
+
+    def _watch_failures(self) -> None:
+        world = self.site.world
+        if isinstance(world, WahaWorld):
+            fail = world.fail
+
+            def noted(session: Any) -> None:
+                self._failed_at[session.name] = world.now
+                fail(session)
+
+            setattr(world, "fail", noted)  # noqa: B010 - mypy forbids to assign to a method
+
+    def _track(self, observation: Observation) -> None:
+        now, seen = self.site.now, observation.look.sightings
+        if observation.first:
+            self._working_since.clear()
+            self._seen_stopped.clear()
+        for one in seen or ():
+            if one.state is State.WORKING:
+                self._working_since.setdefault(one.name, now)
+                self._told_by_restart.pop(one.name, None)
+            else:
+                self._working_since.pop(one.name, None)
+            # In one run of the gateway; after a restart of the process nobody can tell whose stop it is.
+            stopped = self._stopped_at.get(one.name)
+            if one.state is not State.STOPPED:
+                self._seen_running[one.name] = self.site.world.run
+            if one.state is State.STOPPED and stopped is not None and not self._died_since(stopped):
+                since = self._seen_stopped.setdefault(one.name, now)
+                run_known = observation.process.run is not None or observation.look.run is not None
+                if run_known and now - since >= OPERATOR_STOP_AFTER + self.site.policy.poll_every:
+                    self._known_stopped.add(one.name)
+
+    def _died_since(self, at: float) -> bool:
+        return any(death.at >= at for death in self.site.world.deaths)
+
+    def _broken(self, promise: str, text: str) -> None:
+        raise BrokenPromiseError(promise, self.site.now, text)
