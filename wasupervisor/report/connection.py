@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import http
 import socket
 import struct
+import time
 import urllib.parse
 from collections.abc import Awaitable, Callable
 
@@ -230,7 +230,7 @@ class Connection:
             ("Content-Type", response.content_type),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
-            ("Date", email.utils.formatdate(usegmt=True)),
+            ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
             *response.headers,
         ]
         reason = http.HTTPStatus(response.status).phrase.encode()

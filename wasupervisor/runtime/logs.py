@@ -5,12 +5,13 @@ Lines are written by a thread of their own, so that a stuck pipe or terminal nev
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import logging.handlers
 import os
 import queue
 import sys
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
@@ -29,16 +30,16 @@ class Logs:
     def __init__(self, level: str, form: str, environ: Mapping[str, str], stream: TextIO | None = None) -> None:
         """Begin to log; `stream` defaults to standard error, and where that is closed to nowhere."""
         stream = stream or sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - open as long as we live
-        handler = logging.StreamHandler(stream)
-        handler.setFormatter(_formatter(_form(form, environ, stream)))
-        waiting: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_SIZE)
-        self._front = _Front(waiting)
-        self._listener = logging.handlers.QueueListener(waiting, handler)
+        # Finished lines: logging.handlers would queue records, format each twice, and bring pickle along (0.4 MB).
+        self._waiting: queue.Queue[str | None] = queue.Queue(QUEUE_SIZE)
+        self._front = _Front(self._waiting)
+        self._front.setFormatter(_formatter(_form(form, environ, stream)))
+        self._writer = threading.Thread(target=_write, args=(self._waiting, stream), name="log", daemon=True)
         self._root = logging.getLogger()
         self._root.addHandler(self._front)
         self.set_level(level)
         logging.getLogger("httpcore").setLevel(logging.WARNING)  # it logs headers, and with them the key, at DEBUG
-        self._listener.start()
+        self._writer.start()
 
     def set_level(self, level: str) -> None:
         """Change the level, for instance at a reload."""
@@ -52,10 +53,9 @@ class Logs:
     def close(self, timeout: float = 1.0) -> None:
         """Write what is waiting, but do not wait longer than `timeout` seconds for a stuck reader."""
         self._root.removeHandler(self._front)
-        thread = self._listener._thread  # stop() would wait for ever
-        if thread is not None:
-            self._listener.enqueue_sentinel()
-            thread.join(timeout)
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(None, timeout=timeout)
+        self._writer.join(timeout)
 
 
 def log_entry(logger: logging.Logger, entry: Entry) -> None:
@@ -71,22 +71,33 @@ def log_entry(logger: logging.Logger, entry: Entry) -> None:
     logger.log(logging.WARNING if entry.warn else logging.INFO, "%s", told, extra={"fields": fields})
 
 
-class _Front(logging.handlers.QueueHandler):
-    """Puts a record into the queue, or drops it: it never waits."""
+def _write(waiting: queue.Queue[str | None], stream: TextIO) -> None:
+    """Write line by line, until None comes. A reader that has gone away is no reason to stop."""
+    while (line := waiting.get()) is not None:
+        with contextlib.suppress(OSError, ValueError):
+            stream.write(f"{line}\n")
+            stream.flush()
 
-    def __init__(self, waiting: queue.Queue[logging.LogRecord]) -> None:
-        super().__init__(waiting)
+
+class _Front(logging.Handler):
+    """Puts a line into the queue, or drops it: it never waits."""
+
+    def __init__(self, waiting: queue.Queue[str | None]) -> None:
+        super().__init__()
         self.lost = 0
         self._told = 0
+        self._waiting = waiting
 
-    def enqueue(self, record: logging.LogRecord) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
         try:
             if self.lost > self._told:
-                self.queue.put_nowait(self._lost_lines())
+                self._waiting.put_nowait(self.format(self._lost_lines()))
                 self._told = self.lost
-            self.queue.put_nowait(record)
+            self._waiting.put_nowait(self.format(record))
         except queue.Full:
             self.lost += 1
+        except Exception:
+            self.handleError(record)
 
     def _lost_lines(self) -> logging.LogRecord:
         text = f"{self.lost - self._told} lines of the log were lost, for nobody read the ones before"

@@ -8,6 +8,8 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import anyio
@@ -126,6 +128,7 @@ async def test_a_get_has_its_body_and_no_word_of_the_software() -> None:
     assert headers["content-length"] == str(len(body))
     assert headers["cache-control"] == "no-store"
     assert headers["content-type"] == "application/json"
+    assert abs((parsedate_to_datetime(headers["date"]) - datetime.now(UTC)).total_seconds()) < 3600
     assert "server" not in headers
 
 
