@@ -30,8 +30,9 @@ def listen_tcp(host: str, port: int, key: str) -> socket.socket:
     """
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
+        # As bytes: a text would load the tables of IDNA, 0.4 MB.
         family, kind, protocol, _name, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host.encode(), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
         try:
