@@ -93,6 +93,11 @@ def left_out(count: int) -> tuple[str, ...]:
     return (f"{what} left out: without a name that can be used, or of another shape",)
 
 
+def is_page(body: bytes) -> bool:
+    """Whether this is a page for a browser: then something in between answered, and not the gateway."""
+    return body.lstrip()[:1] == b"<"
+
+
 def outcome_of(failure: Failure) -> Outcome:
     """What became of an action that got no usable answer."""
     if failure.progress is Progress.NOT_SENT:

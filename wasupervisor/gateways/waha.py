@@ -11,7 +11,17 @@ from urllib.parse import quote
 
 import msgspec
 
-from wasupervisor.gateways.answers import UNUSABLE, entries_of, left_out, outcome_of, refusal, told, usable, word_of
+from wasupervisor.gateways.answers import (
+    UNUSABLE,
+    entries_of,
+    is_page,
+    left_out,
+    outcome_of,
+    refusal,
+    told,
+    usable,
+    word_of,
+)
 from wasupervisor.gateways.base import Answer, fits
 from wasupervisor.gateways.http import LIST_LIMIT, Clock, Failure, HttpClient, Progress, Reply, Turn
 from wasupervisor.model.observation import CloseLook, Look, Trouble
@@ -157,6 +167,9 @@ class WahaGateway:
         reply = await self._http.act("POST", path, timeout=self._action_timeout)
         if isinstance(reply, Failure):
             return Answer(outcome_of(reply), reply.detail)
+        # WAHA answers 201 to every POST (measured); taken for accepted, a failure after it would count as a diagnosis.
+        if reply.status == 200 and is_page(reply.body):
+            return Answer(Outcome.REFUSED, f"{told(reply.status)} with a page: something in between answered, not WAHA")
         if reply.ok:
             return Answer(Outcome.ACCEPTED, told(reply.status))
         if reply.status == 422 and b"already started" in reply.body:

@@ -276,6 +276,7 @@ async def test_a_hung_waha_is_asked_twice_within_the_time_of_a_look() -> None:
         (httpx.Response(200), Outcome.ACCEPTED),
         (httpx.Response(201, content=b""), Outcome.ACCEPTED),
         (httpx.Response(201, content=b"<html>"), Outcome.ACCEPTED),
+        (httpx.Response(200, content=b"\n<!DOCTYPE html><html>"), Outcome.REFUSED),
         (httpx.Response(422, json={"message": "Session 'x' is already started."}), Outcome.ALREADY),
         (httpx.Response(422, json={"error": ["Session 'x' is already started."]}), Outcome.ALREADY),
         (httpx.Response(422, json={"error": "Session status is not as expected."}), Outcome.REFUSED),
