@@ -20,7 +20,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "check": ("check", "check", "Look once, decide, do nothing; say what would be done and why."),
     "status": ("status", "status", "How everything is."),
     "history": ("status", "history", "What was seen, decided and done."),
-    "explain": ("status", "explain", "The last hour of one session, and what happens next."),
+    "explain": ("explain", "explain", "How one session is, what happens next, and the last hour."),
     "recover": ("verbs", "recover", "Reset a session's breaker and begin its ladder now."),
     "restart": ("verbs", "restart", "Restart a session now."),
     "pause": ("verbs", "pause", "Hands off: nothing is repaired until resumed."),

@@ -43,9 +43,9 @@ def status_screen(document: dict[str, Any]) -> RenderableType:
     """The whole document as a person reads it."""
     parts: list[RenderableType] = [_headline(document), _second_line(document)]
     if document.get("paused"):
-        parts.append(Text(_pause_line(document["paused"]), style="yellow"))
+        parts.append(Text(f"paused {pause_line(document['paused'])}", style="yellow"))
     if document.get("incident"):
-        parts.append(Text(_incident_line(document["incident"]), style="red"))
+        parts.append(Text(f"incident {incident_line(document['incident'])}", style="red"))
     if document.get("sessions"):
         parts.append(_sessions(document["sessions"]))
     parts += [Text(f"- {note}") for note in document.get("notes", [])]
@@ -75,18 +75,18 @@ def _second_line(document: dict[str, Any]) -> Text:
     return Text(", ".join(words))
 
 
-def _pause_line(paused: dict[str, Any]) -> str:
+def pause_line(paused: dict[str, Any]) -> str:
+    """Since when, until when, by whom and why."""
     until = f" until {_local(paused['until'])}" if paused.get("until") else ""
     by = f" by {paused['by']}" if paused.get("by") else ""
     why = f": {paused['reason']}" if paused.get("reason") else ""
-    return f"paused since {_local(paused['since'])}{until}{by}{why}"
+    return f"since {_local(paused['since'])}{until}{by}{why}"
 
 
-def _incident_line(incident: dict[str, Any]) -> str:
+def incident_line(incident: dict[str, Any]) -> str:
+    """Since when, why, and how many it concerns."""
     canary = f", canary {incident['canary']}" if incident.get("canary") else ""
-    return (
-        f"incident since {_local(incident['since'])}: {incident['cause']}, {len(incident['sessions'])} sessions{canary}"
-    )
+    return f"since {_local(incident['since'])}: {incident['cause']}, {len(incident['sessions'])} sessions{canary}"
 
 
 def _sessions(sessions: list[dict[str, Any]]) -> Table:

@@ -1,10 +1,11 @@
-"""What was and what is: status, history, explain."""
+"""What is and what was: status and history."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from wasupervisor.config.units import parse_duration
 from wasupervisor.model.journal import EntryKind
 
 WATCH_EVERY = 2.0
-EXPLAIN_SINCE = 3600.0
 HISTORY_LIMIT = 10_000
 KIND_WIDTH = max(map(len, EntryKind))
 
@@ -92,7 +92,8 @@ def history(
     as_json: bool,
 ) -> None:
     """What was seen, decided and done, and why: the journal."""
-    entries = _entries(Client.for_command(ctx, config), session, _span("--since", since), kinds, limit)
+    from_then_on = time.time() - _span("--since", since)
+    entries = entries_of(Client.for_command(ctx, config), from_then_on, session=session, kinds=kinds, limit=limit)
     if as_json:
         click.echo(json.dumps(entries))
         return
@@ -103,49 +104,11 @@ def history(
         click.echo("nothing in that time", err=True)
 
 
-@click.command()
-@click.argument("session")
-@config_option
-@json_option
-@click.pass_context
-def explain(ctx: click.Context, session: str, config: Path | None, as_json: bool) -> None:
-    """The last hour of one session as sentences, and what happens next."""
-    client = Client.for_command(ctx, config)
-    document = client.get("/health")
-    found = next((one for one in document.get("sessions", []) if one["name"] == session), None)
-    entries = _entries(client, session, EXPLAIN_SINCE, (), 1000)
-    if found is None and not entries:
-        refuse(f"no session {session!r} is known; `wasupervisor status` lists them", EXIT_USAGE)
-    if as_json:
-        click.echo(json.dumps({"session": found, "entries": entries}))
-        return
-    for line in _explained(session, found, entries, document):
-        click.echo(line)
-
-
-def _explained(
-    session: str, found: dict[str, Any] | None, entries: list[dict[str, Any]], document: dict[str, Any]
-) -> list[str]:
-    lines = [f"{session}, the last hour:"]
-    lines += [f"  {_when(one['at'])}  {one['text']}" for one in entries] or ["  nothing happened"]
-    lines.append("Now:")
-    if found is None:
-        return [*lines, "  the gateway does not list it any more"]
-    claim = f"; the gateway says {found['claim']}" if found.get("claim") else ""
-    lines.append(f"  {found['condition']} since {_local(found['since'])}{claim}")
-    if found.get("next"):
-        lines.append(f"  next: {found['next']}")
-    if found.get("advice"):
-        lines.append(f"  to do: {found['advice']}")
-    if document.get("paused"):
-        lines.append("  everything is paused: nothing is repaired until `wasupervisor resume`")
-    return lines
-
-
-def _entries(
-    client: Client, session: str | None, since: float, kinds: tuple[str, ...], limit: int
+def entries_of(
+    client: Client, since: float, *, session: str | None = None, kinds: Sequence[str] = (), limit: int
 ) -> list[dict[str, Any]]:
-    query: dict[str, Any] = {"since": f"{time.time() - since:.3f}", "limit": str(limit)}
+    """Entries of the journal from a moment on (seconds since the epoch), the newest last."""
+    query: dict[str, str | list[str]] = {"since": f"{since:.3f}", "limit": str(limit)}
     if session is not None:
         query["session"] = session
     if kinds:
@@ -166,7 +129,3 @@ def _span(option: str, text: str) -> float:
 
 def _when(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _local(text: str) -> str:
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
