@@ -99,6 +99,8 @@ def _restart(draft: Draft, scene: Scene, name: str, *, forced: bool) -> Answer:
 def _recover(draft: Draft, scene: Scene, name: str) -> Answer:
     """Reset the breaker and begin the ladder anew, with all gates."""
     session = draft.sessions[name]
+    if name not in draft.listed and session.absent_since is None:
+        return Verdict.WITHHELD, "the gateway did not tell its state in this look; try again when it answers", None
     if session.state is State.WORKING and session.absent_since is None:
         draft.sessions[name] = _reset(session, draft.now)
         return Verdict.ACCEPTED, "it works; nothing is to be done", None

@@ -231,6 +231,14 @@ def test_recover_of_what_works_does_nothing_and_counts_anew() -> None:
     assert reply.text == "it works; nothing is to be done"
 
 
+def test_recover_while_the_gateway_does_not_answer_does_not_say_that_it_works() -> None:
+    stage = Stage().healthy()
+    stage.reachable = stage.readable = False
+    reply = stage.order(OrderKind.RECOVER)
+    assert reply.verdict is Verdict.WITHHELD
+    assert "did not tell its state" in reply.text
+
+
 def test_recover_of_what_is_not_judged_yet_only_watches() -> None:
     stage = Stage().healthy("a", "b")
     stage.change(failed())
