@@ -100,7 +100,8 @@ def test_nothing_is_restarted_while_whatsapp_cannot_be_reached(gateways: Gateway
         lambda: any("WhatsApp cannot be reached" in note for note in supervisor.document()["notes"]),
     )
     assert supervisor.document()["status"] == "unhealthy"
-    assert supervisor.document()["incident"]["cause"] == "uplink_down"
+    incident = wait_until("it is one incident", lambda: supervisor.document()["incident"])
+    assert incident["cause"] == "uplink_down"
     gateway.fault("uplink", state="up")
     for name in ("s1", "s2", "s3"):
         supervisor.until_condition(name, "healthy")
