@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -291,3 +293,33 @@ def test_a_look_without_any_file_changes_nothing(tmp_path: Path, gateways: Gatew
     assert "s1: failing" in answer.stdout
     assert gateway.count("POST *") == 0
     assert not (tmp_path / "state").exists()
+
+
+def test_the_state_of_a_later_release_is_refused_and_left_alone(gateways: Gateways, supervisors: Supervisors) -> None:
+    supervisor = supervisors(gateways()).start()
+    supervisor.stop()
+    database = supervisor.state / "state.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+        connection.commit()
+    before = database.read_bytes()
+    answer = refused("run", "-c", str(supervisor.config))
+    assert answer.returncode == 2
+    assert len(answer.stderr.splitlines()) == 1
+    assert "99" in answer.stderr
+    assert database.read_bytes() == before
+
+
+def test_hashed_names_never_leave_through_the_port_or_the_file(gateways: Gateways, supervisors: Supervisors) -> None:
+    gateway = gateways("waha", "5511987654321,5511912345678")
+    supervisor = supervisors(gateway)
+    supervisor.config.write_text(supervisor.config.read_text().replace("health: {", "health: {names: hashed, "))
+    supervisor.start()
+    gateway.fault("logged_out", session="5511987654321")
+    wait_until("somebody is told", lambda: supervisor.document()["breakers"]["held"] == 1)
+    read_only = [supervisor.get(path).text for path in ("/health", "/readyz?verbose", "/livez", "/startupz")]
+    read_only.append((supervisor.folder / "health.json").read_text())
+    assert not any("55119" in text for text in read_only)
+    hashed = next(one["name"] for one in supervisor.document()["sessions"] if one["condition"] == "fatal")
+    assert supervisor.get(f"/health/sessions/{hashed}").status_code == 503
+    assert "5511987654321" in supervisor.command("status").stdout
