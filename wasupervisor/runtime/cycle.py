@@ -114,6 +114,8 @@ class Cycle:
         readings = None
         with anyio.CancelScope() as self._looking:
             readings = await self.watch.observe(ask_uplink=self._ask_uplink, tasks=self._tasks)
+            if self._inbox.about_sessions:
+                readings = await self.watch.with_uplink(readings)
         return None if self._stopping else readings
 
     def _decide(self, readings: Readings) -> Decision:

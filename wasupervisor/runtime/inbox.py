@@ -60,6 +60,11 @@ class Inbox:
             raise NoAnswerError(waiting.refusal)
         return waiting.reply
 
+    @property
+    def about_sessions(self) -> bool:
+        """Whether an order waits that may restart a session."""
+        return any(one.session is not None for one in self._orders)
+
     def take(self) -> tuple[Order, ...]:
         """All orders that came since the last time."""
         taken, self._orders = tuple(self._orders), []

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from wasupervisor.gateways.base import Gateway
 from wasupervisor.host.process import ProcessWatch
 from wasupervisor.host.uplink import UplinkWatch
-from wasupervisor.model.observation import Look, ProcessReading, Trouble, Uplink
+from wasupervisor.model.observation import Look, ProcessReading, Trouble, Uplink, UplinkState
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,14 @@ class Watch:
                 both.start_soon(read_process)
                 look = await self.gateway.look()
         return Readings(look, process, self._uplink_now())
+
+    async def with_uplink(self, readings: Readings) -> Readings:
+        """The same with the uplink, when nobody asked for it lately: for an order, which has to be judged now."""
+        if readings.uplink.state is not UplinkState.UNKNOWN:
+            return readings
+        with anyio.move_on_after(self._timeout):
+            return readings._replace(uplink=await self.uplink(UPLINK_EVERY))
+        return readings
 
     async def uplink(self, max_age: float) -> Uplink:
         """The uplink, asked anew when the last reading is older than `max_age` seconds."""
