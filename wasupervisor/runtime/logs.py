@@ -29,7 +29,7 @@ class Logs:
 
     def __init__(self, level: str, form: str, environ: Mapping[str, str], stream: TextIO | None = None) -> None:
         """Begin to log; `stream` defaults to standard error, and where that is closed to nowhere."""
-        stream = stream or sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123 - open as long as we live
+        stream = stream or sys.stderr
         # Finished lines: logging.handlers would queue records, format each twice, and bring pickle along (0.4 MB).
         self._waiting: queue.Queue[str | None] = queue.Queue(QUEUE_SIZE)
         self._front = _Front(self._waiting)
@@ -71,12 +71,13 @@ def log_entry(logger: logging.Logger, entry: Entry) -> None:
     logger.log(logging.WARNING if entry.warn else logging.INFO, "%s", told, extra={"fields": fields})
 
 
-def _write(waiting: queue.Queue[str | None], stream: TextIO) -> None:
+def _write(waiting: queue.Queue[str | None], stream: TextIO | None) -> None:
     """Write line by line, until None comes. A reader that has gone away is no reason to stop."""
     while (line := waiting.get()) is not None:
-        with contextlib.suppress(OSError, ValueError):
-            stream.write(f"{line}\n")
-            stream.flush()
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.write(f"{line}\n")
+                stream.flush()
 
 
 class _Front(logging.Handler):
@@ -130,8 +131,8 @@ class _Json(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def _form(form: str, environ: Mapping[str, str], stream: TextIO) -> str:
-    if form != "auto":
+def _form(form: str, environ: Mapping[str, str], stream: TextIO | None) -> str:
+    if form != "auto" or stream is None:
         return form
     if _is_journal(environ, stream):
         return "journal"

@@ -186,6 +186,7 @@ async def test_a_step_that_fails_loses_no_result_and_refuses_its_orders(monkeypa
         it.gateway.outcome = Outcome.REFUSED
         await it.until_remedy()
         results: list[tuple[Result, ...]] = []
+
         def fail(memory: Memory, observation: Observation, *rest: Any) -> Decision:
             results.append(observation.results)
             raise MemoryError
