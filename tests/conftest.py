@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import settings
+
+# In CI the examples are the same each time: what is found by chance is found where somebody can look at it.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI") == "true":
+    settings.load_profile("ci")
 
 # Not as a conftest.py in each folder: mypy would find several modules of that name.
 pytest_plugins = ["config_fixtures", "stage_fixtures"]

@@ -22,8 +22,8 @@ Answer = tuple[Verdict, str, float | None]
 
 
 def take_orders(draft: Draft, scene: Scene) -> None:
-    """Carry out the orders in the order in which they came."""
-    for order in draft.observation.orders:
+    """Carry out the orders as they came, but hands off, or on, before anything else of the same cycle."""
+    for order in sorted(draft.observation.orders, key=lambda order: order.session is not None):
         if order.kind is OrderKind.PAUSE:
             _pause(draft, order)
         elif order.kind is OrderKind.RESUME:

@@ -383,3 +383,16 @@ def test_recover_never_restarts_an_evolution_instance_that_is_closed() -> None:
     reply = stage.order(RECOVER)
     assert reply.verdict is Verdict.WITHHELD
     assert stage.made == []
+
+
+def test_a_recover_in_the_same_cycle_as_a_pause_was_performed_all_the_same() -> None:
+    stage = Stage().healthy("a")
+    stage.uplink = UplinkState.DOWN
+    stage.change(failed("a"))
+    stage.run(60)
+    stage.uplink = UplinkState.UP
+    stage.orders.append(Order("o1", OrderKind.RECOVER, "a"))
+    stage.orders.append(Order("o2", OrderKind.PAUSE))
+    replies = {one.order_id: one.verdict for one in stage.look().replies}
+    assert replies == {"o1": Verdict.WITHHELD, "o2": Verdict.ACCEPTED}
+    assert stage.made == []

@@ -224,7 +224,7 @@ class World:
         assert sighting.state in ((State.STOPPED,) if remedy.kind is START else (State.STARTING, State.FAILED))
         if sighting.state is State.STARTING and not working - {remedy.session}:
             assert remedy.lone
-            assert seen.process.keeper is not None
+            assert seen.process.keeper is not None or self.policy.gateway_kind == "evolution"
             others = [one.attempt for name, one in before.sessions.items() if name != remedy.session]
             assert len([one for one in decision.remedies if one.lone and not one.ordered]) == 1
             assert not any(one.lone for one in others if one is not None and _is_still_open(one.id, decision))
