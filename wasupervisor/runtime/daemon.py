@@ -113,6 +113,7 @@ class Daemon:
                 except (StartError, StoreError) as error:
                     refusal = error
                 tasks.cancel_scope.cancel()
+        self._notifier.close()
         if refusal is not None:
             raise refusal
         return 128 + self._forced_by if self._forced_by else 0

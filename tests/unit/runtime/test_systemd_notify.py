@@ -77,6 +77,26 @@ def test_reloading_carries_the_clock_that_systemd_compares(manager: Manager) -> 
     assert before <= int(manager.heard()[0].rpartition("=")[2]) <= after
 
 
+def test_the_watchdog_waits_longer_than_the_unit_says_when_looks_are_rare(manager: Manager) -> None:
+    watched = Notifier({**manager.environ, "WATCHDOG_USEC": "90000000"})
+    watched.wait_at_least(3600.0)
+    watched.ready()
+    watched.watchdog()
+    watched.wait_at_least(45.0)
+    watched.ready()
+    watched.close()
+    unwatched = Notifier(manager.environ)
+    unwatched.wait_at_least(3600.0)
+    unwatched.ready()
+    unwatched.close()
+    assert manager.heard() == [
+        "READY=1\nWATCHDOG_USEC=3600000000",
+        "WATCHDOG=1",
+        "READY=1\nWATCHDOG_USEC=90000000",
+        "READY=1",
+    ]
+
+
 def test_an_abstract_address_is_reached() -> None:
     manager = Manager(f"@wasupervisor-test-{os.getpid()}")
     notifier = Notifier(manager.environ)

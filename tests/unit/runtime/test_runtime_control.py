@@ -1,0 +1,323 @@
+"""The changing verbs over a real socket: what is answered to whom, and that nothing ends the daemon."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from wasupervisor.model.journal import Entry, EntryKind, Recorded
+from wasupervisor.model.remedies import Order, OrderKind, Reply, Verdict
+from wasupervisor.model.sessions import Reason
+from wasupervisor.report.connection import Request, Response
+from wasupervisor.report.http import Server
+from wasupervisor.runtime import control as control_module
+from wasupervisor.runtime.control import Control
+from wasupervisor.runtime.inbox import Inbox
+from wasupervisor.runtime.reload import Reloaded
+from wasupervisor.store.errors import StateUnwritable
+
+pytestmark = pytest.mark.anyio
+
+ACCEPTED = Reply(
+    order_id="",
+    verdict=Verdict.ACCEPTED,
+    text="now",
+    previous_status="failing",
+    current_status="recovering",
+    action="a7",
+)
+ME = pwd.getpwuid(os.geteuid()).pw_name
+
+
+class Answer:
+    """What came back."""
+
+    def __init__(self, raw: bytes) -> None:
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        self.status = int(first.split()[1])
+        self.headers = dict(line.split(": ", 1) for line in lines)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Daemon:
+    """A daemon that answers each order as it is told."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.inbox = Inbox(self._wake)
+        self.reply: Reply | None = ACCEPTED
+        self.orders: list[Order] = []
+        self.reloaded = Reloaded(True, "taken")
+        self.asked: list[tuple[Any, ...]] = []
+        self.error: Exception | None = None
+        self._woken = anyio.Event()
+
+    def _wake(self) -> None:
+        self._woken.set()
+
+    async def decide(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken = anyio.Event()
+            for order in self.inbox.take():
+                self.orders.append(order)
+                if self.reply is not None:
+                    fields = {name: getattr(self.reply, name) for name in self.reply.__struct_fields__}
+                    self.inbox.answer([Reply(**{**fields, "order_id": order.id})])
+
+    async def reload(self) -> Reloaded:
+        return self.reloaded
+
+    async def history(self, *arguments: Any) -> list[Recorded]:
+        if self.error is not None:
+            raise self.error
+        self.asked.append(arguments)
+        entry = Entry(kind=EntryKind.REMEDY, text="t", session="s", reason=Reason.REPLACED, remedy="r", warn=True)
+        return [Recorded(id=3, at=12.5, entry=entry)]
+
+    async def call(self, method: str, path: str, body: object = None) -> Answer:
+        return await to_thread.run_sync(self._call, method, path, body)
+
+    def _call(self, method: str, path: str, body: object) -> Answer:
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(30)
+            client.connect(str(self.path))
+            head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(content)}"
+            client.sendall(f"{head}\r\n\r\n".encode() + content)
+            raw = b""
+            while chunk := client.recv(65536):
+                raw += chunk
+        return Answer(raw)
+
+
+@asynccontextmanager
+async def daemon(folder: Path, within: float = 30.0) -> AsyncIterator[Daemon]:
+    it = Daemon(folder / "control.sock")
+
+    def read_only(request: Request) -> Response:
+        return Response.json(404, {"error": f"read-only {request.method} {request.path}"})
+
+    control = Control(it, it.inbox, read_only=read_only, answer_within=lambda: within)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(it.path))
+        listener.listen()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(it.decide)
+            tasks.start_soon(Server(control).serve, listener)
+            yield it
+            tasks.cancel_scope.cancel()
+
+
+async def test_an_accepted_order_names_the_action_what_was_and_what_is(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call("POST", "/sessions/s1/recover")
+    assert answer.status == 202
+    assert answer.json == {
+        "action": "a7",
+        "accepted": True,
+        "verdict": "accepted",
+        "text": "now",
+        "previous_status": "failing",
+        "current_status": "recovering",
+        "needs_qr": False,
+        "retry_after": None,
+    }
+    (order,) = it.orders
+    assert (order.kind, order.session, order.force, order.by) == (OrderKind.RECOVER, "s1", False, ME)
+
+
+async def test_restart_may_be_forced(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        await it.call("POST", "/sessions/s1/restart", {"force": True})
+    assert [(one.kind, one.force) for one in it.orders] == [(OrderKind.RESTART, True)]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("a%2Fb", "a/b"), ("%C3%A4%20%3F", "ä ?"), ("+49%2B", "+49+"), ("%2e%2e", "..")]
+)
+async def test_names_of_sessions_are_decoded_after_the_path_was_split(tmp_path: Path, path: str, name: str) -> None:
+    async with daemon(tmp_path) as it:
+        assert (await it.call("POST", f"/sessions/{path}/recover")).status == 202
+    assert it.orders[0].session == name
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "retry"),
+    [
+        (Verdict.WITHHELD, 409, None),
+        (Verdict.LATER, 429, "13"),
+        (Verdict.UNKNOWN_SESSION, 404, None),
+    ],
+)
+async def test_what_is_withheld_has_its_status_and_says_when_to_ask_again(
+    tmp_path: Path, verdict: Verdict, status: int, retry: str | None
+) -> None:
+    async with daemon(tmp_path) as it:
+        it.reply = Reply(order_id="", verdict=verdict, text="why", retry_after=12.1)
+        answer = await it.call("POST", "/sessions/s1/restart")
+    assert (answer.status, answer.headers.get("Retry-After")) == (status, retry)
+    assert (answer.json["accepted"], answer.json["text"]) == (False, "why")
+
+
+async def test_an_order_that_no_step_takes_is_answered_all_the_same(tmp_path: Path) -> None:
+    async with daemon(tmp_path, within=0.05) as it:
+        it.reply = None
+        answer = await it.call("POST", "/resume")
+    assert answer.status == 503
+    assert "did not come to it in time" in answer.json["error"]
+
+
+async def test_orders_at_a_stop_are_refused_in_words(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        it.inbox.close("the daemon is stopping")
+        answer = await it.call("POST", "/resume")
+    assert (answer.status, answer.json) == (503, {"error": "the daemon is stopping"})
+
+
+async def test_a_pause_has_an_end_a_reason_in_one_line_and_somebody_who_ordered_it(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        await it.call("POST", "/pause", {"for": "90s", "reason": " moving\n\x1b[31mhouse\u2028 "})
+        await it.call("POST", "/pause")
+    first, second = it.orders
+    assert (first.kind, first.pause_for, first.reason, first.by) == (OrderKind.PAUSE, 90.0, "moving [31mhouse", ME)
+    assert (second.pause_for, second.reason) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"for": "soon"}, "write a number with its unit"),
+        ({"for": "10"}, "write the unit too"),
+        ({"for": "0s"}, "for no time at all"),
+        ({"reason": "x" * 501}, "more than 500 characters"),
+        ({"untli": "1h"}, "untli"),
+        ({"for": 5}, "body"),
+        ([], "body"),
+        (b"{", "body"),
+        (b"\xff", "body"),
+    ],
+)
+async def test_a_pause_that_makes_no_sense_says_why(tmp_path: Path, body: object, told: str) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call("POST", "/pause", body)
+    assert answer.status == 400
+    assert told in answer.json["error"]
+    assert it.orders == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "/sessions/s1/restart", "POST"),
+        ("PUT", "/pause", "POST"),
+        ("DELETE", "/reload", "POST"),
+        ("OPTIONS", "/resume", "POST"),
+        ("POST", "/history", "GET, HEAD"),
+    ],
+)
+async def test_another_method_than_the_verbs_own_changes_nothing(
+    tmp_path: Path, method: str, path: str, allow: str
+) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call(method, path)
+    assert (answer.status, answer.headers["Allow"]) == (405, allow)
+    assert it.orders == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/gateway/restart", "/redis/check", "/queue/retry-failed", "/sessions/s1/qr", "/sessions/a/b/restart", "/pause/"],
+)
+async def test_what_is_not_built_goes_to_the_read_only_routes_which_do_not_know_it(tmp_path: Path, path: str) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call("POST", path)
+    assert answer.status == 404
+    assert it.orders == []
+
+
+async def test_a_reload_answers_whether_it_was_taken_and_what_is_wrong(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        good = await it.call("POST", "/reload")
+        it.reloaded = Reloaded(False, "kept", ("one", "two"))
+        bad = await it.call("POST", "/reload")
+    assert (good.status, good.json) == (200, {"reloaded": True, "text": "taken", "problems": []})
+    assert (bad.status, bad.json) == (422, {"reloaded": False, "text": "kept", "problems": ["one", "two"]})
+
+
+async def test_the_journal_is_asked_as_the_query_says(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call("GET", "/history?session=a%20b&since=12.5&kind=remedy&kind=seen&limit=99999")
+        await it.call("GET", "/history")
+        head = await it.call("HEAD", "/history")
+    assert it.asked[0] == ("a b", 12.5, (EntryKind.REMEDY, EntryKind.SEEN), 10_000)
+    assert it.asked[1] == (None, None, (), 1000)
+    assert answer.json["entries"] == [
+        {
+            "id": 3,
+            "at": 12.5,
+            "kind": "remedy",
+            "session": "s",
+            "reason": "replaced",
+            "remedy": "r",
+            "outcome": None,
+            "warn": True,
+            "text": "t",
+        }
+    ]
+    assert (head.status, head.body) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("query", "told"), [("since=x", "numbers"), ("limit=many", "numbers"), ("kind=nonsense", "one of seen")]
+)
+async def test_a_question_to_the_journal_that_makes_no_sense_says_why(tmp_path: Path, query: str, told: str) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call("GET", f"/history?{query}")
+    assert answer.status == 400
+    assert told in answer.json["error"]
+
+
+async def test_a_journal_that_cannot_be_read_is_told_and_a_fault_of_ours_ends_nothing(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        it.error = StateUnwritable("the disk has not answered for 7 s")
+        answer = await it.call("GET", "/history")
+        assert (answer.status, answer.json["error"]) == (503, "the disk has not answered for 7 s")
+        it.error = RuntimeError("boom")
+        assert (await it.call("GET", "/history")).status == 500
+        it.error = None
+        assert (await it.call("GET", "/history")).status == 200
+
+
+async def test_a_directory_service_that_hangs_costs_the_name_and_not_the_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_module, "NAME_WITHIN", 0.05)
+
+    def hang(_uid: int) -> str:
+        time.sleep(1)
+        return "late"
+
+    monkeypatch.setattr(control_module, "_name_of", hang)
+    async with daemon(tmp_path) as it:
+        assert (await it.call("POST", "/resume")).status == 202
+    assert it.orders[0].by == f"uid {os.geteuid()}"
+
+
+def test_a_user_without_a_name_is_a_number() -> None:
+    assert control_module._name_of(3_999_999_999) == "uid 3999999999"
