@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -102,7 +102,8 @@ class Daemon:
             StartError, StoreError: when it cannot start; nothing is held any more then.
         """
         refusal: StartError | StoreError | None = None
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        heeded = anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        with closing(self._notifier), heeded as signals:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._heed_signals, signals, tasks.cancel_scope, name="signals")
                 try:
@@ -113,7 +114,6 @@ class Daemon:
                 except (StartError, StoreError) as error:
                     refusal = error
                 tasks.cancel_scope.cancel()
-        self._notifier.close()
         if refusal is not None:
             raise refusal
         return 128 + self._forced_by if self._forced_by else 0

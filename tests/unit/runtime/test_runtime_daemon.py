@@ -110,7 +110,7 @@ class Run:
                 await anyio.sleep(0.02)
 
     async def until_healthy(self) -> None:
-        await self.until("healthy", lambda found: found["status"] == "healthy")
+        await self.until("healthy", lambda found: found["status"] == "healthy" and found["ready"])
 
     async def until_called(self, match: str) -> None:
         await until(lambda: self.gateway.count(match))
