@@ -161,7 +161,8 @@ def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -
     """After a crash of the supervisor nobody hears the end of the call: it counts as made."""
     if scene.now - attempt.at < scene.policy.action_timeout + HEARD_NOTHING_AFTER:
         return memory, None
-    return _ended(memory, attempt, Outcome.TIMED_OUT, scene.now), Entry(
+    # The gateway carries a call out whether or not somebody waits for its end: what is stopped now was stopped since.
+    return _ended(memory, replace(attempt, left_stop=True), Outcome.TIMED_OUT, scene.now), Entry(
         kind=EntryKind.RESULT,
         text=f"the end of {attempt.kind} was never heard; it counts as made",
         session=name,
@@ -197,7 +198,9 @@ def _while_working(name: str, memory: SessionMemory, attempt: Attempt, scene: Sc
 def _while_stopped(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:
     if scene.now - max(memory.since, attempt.ended) < OPERATOR_STOP_AFTER:
         return replace(memory, attempt=attempt), None
-    if not attempt.left_stop:
+    # A gateway that accepted a restart has stopped and started it already: whoever stops it now is somebody else.
+    restarted = attempt.kind is RemedyKind.RESTART_SESSION and attempt.outcome is Outcome.ACCEPTED
+    if not attempt.left_stop and not restarted:
         stuck, entry = failed(name, memory, attempt, scene, roll)
         return replace(stuck, half_restarted=attempt.kind is RemedyKind.RESTART_SESSION), entry
     return _unjudged(name, memory, attempt, scene, "it was stopped meanwhile", "stopped")

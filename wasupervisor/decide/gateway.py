@@ -22,11 +22,13 @@ def track_gateway(draft: Draft) -> None:
     """Take the look at the gateway itself into the draft."""
     blind_since = draft.gateway.unreadable_since
     blind_for = 0.0 if blind_since is None else draft.now - blind_since
-    draft.gap = draft.observation.first or blind_for >= max(draft.policy.failing_after, draft.policy.poll_every)
+    unseen = draft.observation.first or draft.gateway.unseen
+    draft.gap = unseen or blind_for >= max(draft.policy.failing_after, draft.policy.poll_every)
     if draft.observation.first:
         draft.gateway = replace(
             draft.gateway, grace_until=max(draft.gateway.grace_until, draft.now + draft.policy.startup_grace)
         )
+    draft.gateway = replace(draft.gateway, unseen=unseen and draft.observation.look.sightings is None)
     _track_runs(draft)
     _track_silence(draft)
     _track_store(draft)

@@ -124,6 +124,8 @@ class GatewayMemory(Value, frozen=True):
     silent_samples: int = 0
     unreadable_since: float | None = None
     """Since when the list of sessions cannot be read."""
+    unseen: bool = False
+    """This run of the supervisor has not read the list yet."""
     grace_until: float = 0.0
     store_down: bool = False
     """The gateway's own database did not answer when it was asked last."""

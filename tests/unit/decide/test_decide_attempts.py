@@ -515,6 +515,7 @@ def test_the_grace_after_the_start_of_the_supervisor_withholds() -> None:
 
 def test_a_stopped_session_of_ours_is_started_again_by_start_and_not_by_restart() -> None:
     stage = failing()
+    stage.answers = Outcome.TIMED_OUT
     stage.run_until_remedy()
     stage.change(stopped())
     stage.run_until_remedy(120)

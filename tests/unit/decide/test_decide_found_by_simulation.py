@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from decide_scenes import Stage, failed, starting, stopped
+from decide_scenes import Stage, failed, starting, stopped, working
 
+from wasupervisor.model.journal import EntryKind
 from wasupervisor.model.remedies import RemedyKind
 from wasupervisor.model.sessions import Condition
 
@@ -18,3 +19,20 @@ def test_a_session_that_was_stopped_right_after_our_restart_was_started_again() 
     stage.run(3600)
     assert stage.made == [(RemedyKind.RESTART_SESSION, "a")]
     assert stage.health().condition is Condition.STOPPED
+
+
+def test_a_session_was_called_healed_for_a_time_in_which_nobody_could_look() -> None:
+    """Seed 20569: killed while a remedy was verified, and the first looks after the restart read nothing."""
+    stage = Stage().healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.change(working())
+    stage.run(10)
+    stage.restart_supervisor()
+    stage.readable = False
+    stage.run(10)
+    stage.readable = True
+    stage.run(20)
+    assert not any("healed" in one for one in stage.told(EntryKind.VERIFIED))
+    stage.run(15)
+    assert any("healed" in one for one in stage.told(EntryKind.VERIFIED))

@@ -123,7 +123,7 @@ def test_our_own_restart_is_not_the_operators_stop() -> None:
 
 
 def test_a_restart_of_ours_that_leaves_it_stopped_is_finished_by_a_start() -> None:
-    stage = Stage().healthy("a", "b")
+    stage = Stage(answers=Outcome.TIMED_OUT).healthy("a", "b")
     stage.change(failed())
     stage.run_until_remedy()
     stage.change(stopped())
@@ -135,8 +135,20 @@ def test_a_restart_of_ours_that_leaves_it_stopped_is_finished_by_a_start() -> No
     assert stage.health().condition is Condition.HEALTHY
 
 
-def test_the_operators_stop_after_our_start_is_respected() -> None:
+def test_a_stop_just_after_a_restart_that_was_accepted_was_undone() -> None:
+    """A gateway that accepted the restart has already started it again: the stop is somebody else's (seed 20849)."""
     stage = Stage().healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.change(stopped())
+    stage.run(3600)
+    assert stage.made == [(RESTART, "a")]
+    assert stage.health().condition is Condition.STOPPED
+    assert stage.health().expected is False
+
+
+def test_the_operators_stop_after_our_start_is_respected() -> None:
+    stage = Stage(answers=Outcome.TIMED_OUT).healthy("a", "b")
     stage.change(failed())
     stage.run_until_remedy()
     stage.change(stopped())
@@ -153,7 +165,7 @@ def test_an_ordered_restart_of_a_healthy_session_is_never_taken_for_health_while
     stage = Stage(answers=None).healthy("a", "b")
     stage.order(OrderKind.RESTART)
     stage.change(stopped())
-    for _ in range(12):
+    for _ in range(11):  # with the next one its end can be heard no more
         stage.look()
         assert stage.health().condition is Condition.SETTLING
         assert stage.health().group == "recovering"
