@@ -16,11 +16,14 @@ import msgspec
 from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, refuse
 from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.cli.run import settings_reader
+from wasupervisor.config.loading import DEFAULT_FILE
 from wasupervisor.config.problems import ConfigError
 from wasupervisor.config.schema import Settings
 from wasupervisor.model.health import SessionHealth, Status
 from wasupervisor.model.remedies import Remedy
 from wasupervisor.runtime.once import Once, look_once
+
+WITHOUT_FILE = "\nor look without any file: wasupervisor check --gateway waha --url http://127.0.0.1:3000"
 
 
 @click.command()
@@ -44,7 +47,8 @@ def check(
         settings = settings_reader(config, gateway, url, api_key_env, os.environ)()
         once = _look(settings)
     except ConfigError as error:
-        refuse(str(error), EXIT_USAGE)
+        no_file = config is None and gateway is None and url is None and not DEFAULT_FILE.exists()
+        refuse(f"{error}{WITHOUT_FILE if no_file else ''}", EXIT_USAGE)
     except ValueError as error:
         refuse(f"cannot look at {settings.gateway.url}: {error}", EXIT_USAGE)
     if as_json:

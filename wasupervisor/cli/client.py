@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
-import stat
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import quote, urlencode
 
 import click
-import httpcore
 
 from wasupervisor.config.loading import DEFAULT_FILE, places_of, read
 from wasupervisor.config.places import Places
@@ -24,7 +25,15 @@ EXIT_UNREACHABLE = 3
 ANSWER_WITHIN = 60.0
 
 IS_IT_RUNNING = "Is it running? (systemctl status wasupervisor)"
-WHO_MAY = "permission denied; root and members of the group wasupervisor may connect"
+
+WHY: tuple[tuple[type[Exception], str], ...] = (
+    (FileNotFoundError, f"there is no socket. {IS_IT_RUNNING}"),
+    (PermissionError, "permission denied; root and members of the group wasupervisor may connect"),
+    (ConnectionRefusedError, f"nobody listens. {IS_IT_RUNNING}"),
+    (TimeoutError, f"no answer within {ANSWER_WITHIN:g} s"),
+    (ConnectionError, f"the connection broke. {IS_IT_RUNNING}"),
+    (http.client.HTTPException, f"the connection broke. {IS_IT_RUNNING}"),
+)
 
 
 class Refusal(click.ClickException):
@@ -48,20 +57,13 @@ def refuse(text: str, status: int) -> NoReturn:
 class Client:
     """Requests to the daemon; each failure ends the command with its own exit status."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        self._http = httpcore.ConnectionPool(uds=os.fspath(socket))
+    def __init__(self, socket_file: Path) -> None:
+        self._file = socket_file
 
     @classmethod
     def for_command(cls, ctx: click.Context, config: Path | None) -> Client:
         """The client for the daemon that the configuration, or the default places, point to."""
-        client = cls(find_socket(config or (ctx.obj or {}).get("config"), os.environ))
-        ctx.call_on_close(client.close)
-        return client
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._http.close()
+        return cls(find_socket(config or (ctx.obj or {}).get("config"), os.environ))
 
     def get(self, path: str, **query: str | list[str]) -> Any:
         """The JSON answer to a GET; of any status."""
@@ -72,16 +74,31 @@ class Client:
         return self._call("POST", path, json.dumps(body or {}).encode())
 
     def _call(self, method: str, path: str, content: bytes | None = None) -> tuple[int, Any]:
-        limits = {"timeout": dict.fromkeys(("connect", "write", "read"), ANSWER_WITHIN)}
         try:
-            answer = self._http.request(method, f"http://wasupervisor{path}", content=content, extensions=limits)
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-            refuse(f"the daemon cannot be reached at {self._socket}: {_why(self._socket, error)}", EXIT_UNREACHABLE)
+            with contextlib.closing(_Connection(self._file)) as connection:
+                connection.request(method, path, content)
+                answer = connection.getresponse()
+                body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            refuse(f"the daemon cannot be reached at {self._file}: {_why(self._file, error)}", EXIT_UNREACHABLE)
         try:
-            return answer.status, json.loads(answer.content)
+            return answer.status, json.loads(body)
         except ValueError:
-            text = answer.content[:200].decode(errors="replace").strip()
+            text = body[:200].decode(errors="replace").strip()
             refuse(f"the daemon could not answer ({answer.status}): {text}", EXIT_UNWELL)
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP through a file; the standard library leaves errors as they are, so that it can be said what is wrong."""
+
+    def __init__(self, socket_file: Path) -> None:
+        super().__init__("wasupervisor", timeout=ANSWER_WITHIN)
+        self._file = socket_file
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(ANSWER_WITHIN)
+        self.sock.connect(os.fspath(self._file))
 
 
 def session_path(name: str, verb: str) -> str:
@@ -105,21 +122,11 @@ def find_socket(config: Path | None, environ: Mapping[str, str]) -> Path:
     return next((one for one in candidates if os.path.lexists(one)), candidates[0])
 
 
-def _why(socket: Path, error: Exception) -> str:
-    """What stands in the way, found out after the fact: the library does not tell."""
-    try:
-        if not stat.S_ISSOCK(socket.stat().st_mode):
-            return "that is no socket"
-    except FileNotFoundError:
-        return f"there is no socket. {IS_IT_RUNNING}"
-    except PermissionError:
-        return WHO_MAY
-    except OSError as trouble:
-        return trouble.strerror or str(trouble)
-    if isinstance(error, httpcore.TimeoutException):
-        return f"no answer within {ANSWER_WITHIN:g} s"
-    if not os.access(socket, os.W_OK):
-        return WHO_MAY
-    if isinstance(error, httpcore.ConnectError):
-        return f"nobody listens. {IS_IT_RUNNING}"
-    return f"the connection broke. {IS_IT_RUNNING}"
+def _why(socket_file: Path, error: Exception) -> str:
+    """What stands in the way, and what to do about it."""
+    if isinstance(error, ConnectionRefusedError) and not socket_file.is_socket():
+        return "that is no socket"
+    for kind, text in WHY:
+        if isinstance(error, kind):
+            return text
+    return getattr(error, "strerror", None) or str(error)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any, NoReturn
 import click
 
 from wasupervisor import __version__
+
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 FAMILIES: dict[str, tuple[str, str, str]] = {
     "run": ("main", "run_help", "The daemon, in the foreground."),
@@ -43,8 +47,9 @@ def main() -> NoReturn:
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+        with suppress(OSError):
+            if stream is not None:
+                stream.flush()
     os._exit(status)  # a thread that waits for a DNS that hangs must not keep the process alive
 
 
@@ -60,6 +65,10 @@ class Families(click.Group):
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed goes nowhere
             ctx.exit(128 + signal.SIGPIPE)
+        except OSError as error:
+            if error.errno not in CANNOT_WRITE:
+                raise
+            raise click.ClickException(f"the output cannot be written: {error.strerror}") from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """In the order of the table, the most used first."""

@@ -31,9 +31,15 @@ PIPE_WIDTH = 1000
 """Columns where nobody looks at a screen: nothing is cut or folded for a program that reads on."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line, which ends as with every other command; rich would exit with 1."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """A console that takes no markup from the outside."""
-    made = Console(markup=False, highlight=False, soft_wrap=False)
+    made = _Console(markup=False, highlight=False, soft_wrap=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = PIPE_WIDTH
     return made
@@ -91,10 +97,9 @@ def incident_line(incident: dict[str, Any]) -> str:
 
 def _sessions(sessions: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("session", overflow="fold")  # never cut: it is what the other commands are given
-    for column in ("condition", "since", "reason"):
-        table.add_column(column, no_wrap=column != "reason", overflow="fold")
-    table.add_column("next", overflow="fold")
+    # A name is folded and never cut: it is what the other commands are given.
+    for column in ("session", "condition", "since", "reason", "next"):
+        table.add_column(column, no_wrap=column in ("condition", "since"), overflow="fold", min_width=len(column))
     for one in sessions:
         condition = one["condition"]
         table.add_row(

@@ -1,0 +1,252 @@
+"""status and history: what is shown, and the exit status."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_daemon import Daemon, document, entry, session
+
+from wasupervisor.report.connection import Request, Response
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    it = Daemon(tmp_path)
+    yield it
+    it.close()
+
+
+def test_a_healthy_daemon_exits_0_and_shows_every_session(daemon: Daemon) -> None:
+    daemon.answer("/health", document(session("s1"), session("s2", "failing", "connection_lost", next="waits")))
+    result = daemon.run("status")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == "healthy  2 sessions: 1 active, 1 failed, 0 recovering, 0 needs human, 0 stopped"
+    assert lines[1] == "gateway waha 2024.10.8, answers, pid 4711, cpu 12 %, memory 650 MB, ready"
+    assert lines[4].split() == ["s2", "failing", "2025-01-31", lines[4].split()[3], "connection_lost", "waits"]
+    assert "none" not in result.stdout
+
+
+@pytest.mark.parametrize("status", ["starting", "degraded", "unhealthy", "stopping", "stopped"])
+def test_anything_else_exits_1(daemon: Daemon, status: str) -> None:
+    daemon.answer("/health", document(status=status), 503)
+    assert daemon.run("status").exit_code == 1
+    assert daemon.run("status", "--json").exit_code == 1
+
+
+def test_what_is_unknown_is_said_to_be(daemon: Daemon) -> None:
+    gateway = {"kind": "waha", "reachable": None, "version": None, "pid": None}
+    resources = {"cpu": None, "memory": {"rss_bytes": None}}
+    daemon.answer("/health", document(status="starting", gateway=gateway, resources=resources, ready=False))
+    assert "gateway waha, not asked yet, pid unknown, not ready" in daemon.run("status").stdout
+
+
+def test_a_pause_an_incident_and_the_notes_are_shown(daemon: Daemon) -> None:
+    paused = {"since": "2025-01-31T12:00:00Z", "until": None, "reason": "moving", "by": "eve"}
+    incident = {"since": "2025-01-31T12:00:00Z", "cause": "uplink_down", "sessions": ["a", "b"], "canary": "a"}
+    daemon.answer("/health", document(paused=paused, incident=incident, notes=["look here"]))
+    text = daemon.run("status").stdout
+    assert "paused since" in text
+    assert "by eve: moving" in text
+    assert "uplink_down, 2 sessions, canary a" in text
+    assert "- look here" in text
+
+
+def test_names_from_outside_are_no_markup_and_are_never_cut(daemon: Daemon) -> None:
+    long = "ø" * 250
+    daemon.answer("/health", document(session("[red]a[/red]"), session(long)))
+    assert "[red]a[/red]" in daemon.run("status").stdout
+    narrow = daemon.run("status", env={"COLUMNS": "60"}).stdout
+    assert narrow.count("ø") == len(long)
+    assert "…" not in narrow
+
+
+def test_a_program_that_reads_on_gets_whole_lines(daemon: Daemon) -> None:
+    daemon.answer("/health", document(session("s1", next="y" * 300), notes=["z" * 300]))
+    result = daemon.run("status", env={"COLUMNS": None})
+    assert "y" * 300 in result.stdout
+    assert "z" * 300 in result.stdout
+
+
+def test_json_is_the_document_itself(daemon: Daemon) -> None:
+    daemon.answer("/health", document(session("s1")))
+    assert json.loads(daemon.run("status", "--json").stdout) == document(session("s1"))
+
+
+def test_a_daemon_that_could_not_answer_is_no_traceback(daemon: Daemon) -> None:
+    result = daemon.run("status")
+    assert result.exit_code == 1
+    assert result.stderr == "wasupervisor: the daemon could not answer (500): internal error, see the log\n"
+
+
+class Sleeps:
+    """Lets the seconds of --watch pass at once, and Ctrl-C come after some."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, until: int) -> None:
+        self.slept = 0
+        self.until = until
+        monkeypatch.setattr("wasupervisor.cli.status.time.sleep", self._sleep)
+
+    def _sleep(self, _seconds: float) -> None:
+        self.slept += 1
+        if self.slept == self.until:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("status", "exit_code"), [("healthy", 0), ("degraded", 1)])
+def test_watching_ends_with_ctrl_c_and_the_last_status(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, status: str, exit_code: int
+) -> None:
+    Sleeps(monkeypatch, until=3)
+    daemon.answer("/health", document(status=status))
+    result = daemon.run("status", "--watch")
+    assert result.exit_code == exit_code
+    assert result.stdout.count("2 sessions:") == 3
+    assert "Aborted" not in result.output
+
+
+def test_watching_goes_on_while_the_daemon_is_restarted(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    Sleeps(monkeypatch, until=3)
+    shown = [
+        Response.json(200, document()),
+        Response.text(500, "away"),
+        Response.json(200, document(status="degraded")),
+    ]
+    daemon.then = lambda _request: shown.pop(0)
+    result = daemon.run("status", "--watch")
+    assert result.stdout.count("2 sessions:") == 3
+    assert "away" in result.stderr
+    assert result.exit_code == 1
+
+
+def history(daemon: Daemon, *arguments: str) -> Request:
+    """What the daemon is asked by a `history` with these arguments."""
+    daemon.answer("/history", {"entries": [entry(1, "restarted"), entry(2, "paused", None, "order")]})
+    daemon.asked.clear()
+    result = daemon.run("history", *arguments)
+    assert result.exit_code == 0
+    return daemon.asked[0]
+
+
+def test_history_shows_one_line_for_each_entry(daemon: Daemon) -> None:
+    history(daemon)
+    lines = daemon.run("history").stdout.splitlines()
+    assert [line[21:] for line in lines] == ["remedy     s1: restarted", "order      paused"]
+
+
+def test_history_asks_for_what_was_asked(daemon: Daemon) -> None:
+    words = ["--session", "a b&c", "--since", "2h", "--kind", "remedy", "--kind", "SEEN", "--limit", "7"]
+    query = history(daemon, *words).query
+    assert float(query.pop("since")[0]) == pytest.approx(time.time() - 7200, abs=60)
+    assert query == {"session": ["a b&c"], "kind": ["remedy", "seen"], "limit": ["7"]}
+    query = history(daemon).query
+    assert float(query.pop("since")[0]) == pytest.approx(time.time() - 86400, abs=60)
+    assert query == {"limit": ["1000"]}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--since", "5"],
+        ["--since", "later"],
+        ["--kind", "nonsense"],
+        ["--limit", "0"],
+        ["--limit", "10001"],
+        ["--nope"],
+    ],
+)
+def test_a_history_that_makes_no_sense_exits_2_and_asks_nobody(daemon: Daemon, words: list[str]) -> None:
+    assert daemon.run("history", *words).exit_code == 2
+    assert daemon.asked == []
+
+
+def test_an_empty_history_says_so_and_its_json_is_empty(daemon: Daemon) -> None:
+    daemon.answer("/history", {"entries": []})
+    result = daemon.run("history")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "nothing in that time\n")
+    assert json.loads(daemon.run("history", "--json").stdout) == []
+
+
+def test_a_journal_that_cannot_be_read_exits_1(daemon: Daemon) -> None:
+    daemon.answer("/history", {"error": "the disk has not answered"}, 503)
+    result = daemon.run("history")
+    assert (result.exit_code, result.stderr) == (1, "wasupervisor: the disk has not answered\n")
+
+
+def explain(daemon: Daemon, *arguments: str, **rest: Any) -> str:
+    return daemon.run("explain", *arguments, **rest).stdout
+
+
+def answers_about(daemon: Daemon, health: dict[str, Any], own: list[Any], of_all: list[Any]) -> None:
+    """The journal of one session, and the one of all."""
+
+    def answer(request: Request) -> Response:
+        if request.path == "/health":
+            return Response.json(200, health)
+        return Response.json(200, {"entries": own if "session" in request.query else of_all})
+
+    daemon.then = answer
+
+
+def test_explain_tells_first_how_it_is_and_then_how_that_came(daemon: Daemon) -> None:
+    failing = session("s1", "failing", "connection_lost", claim="STARTING", next="restart in 5 s", advice="Look at it.")
+    own = [entry(1, "failing"), entry(3, "restarted")]
+    of_all = [entry(2, "paused by eve", None, "order"), entry(4, "recover was ordered", "s2", "order")]
+    answers_about(daemon, document(failing), own, of_all)
+    lines = explain(daemon, "s1").splitlines()
+    assert lines[0].startswith("s1 is failing: its connection to WhatsApp is lost")
+    assert [line.split()[0] for line in lines[1:5]] == ["since", "claim", "next", "to"]
+    assert lines[2:5] == [
+        "  claim     the gateway says STARTING",
+        "  next      restart in 5 s",
+        "  to do     Look at it.",
+    ]
+    past = lines[lines.index("The last hour:") + 1 :]
+    assert [line[12:] for line in past] == ["failing", "(order) paused by eve", "restarted"]
+
+
+def test_explain_says_the_same_only_once(daemon: Daemon) -> None:
+    fatal = session("s1", "fatal", "logged_out", next="Link it again.", advice="Link it again.")
+    answers_about(daemon, document(fatal), [], [])
+    assert explain(daemon, "s1").count("Link it again.") == 1
+
+
+def test_explain_knows_what_concerns_all_sessions(daemon: Daemon) -> None:
+    gateway = {"kind": "waha", "reachable": False, "version": None, "pid": None}
+    paused = {"since": "2025-01-31T12:00:00Z", "until": None, "reason": "", "by": "eve"}
+    incident = {"since": "2025-01-31T12:00:00Z", "cause": "uplink_down", "sessions": ["s1"], "canary": None}
+    health = document(session("s1", "unknown", "later_reason"), gateway=gateway, paused=paused, incident=incident)
+    answers_about(daemon, health, [], [])
+    text = explain(daemon, "s1")
+    assert text.startswith("s1 is unknown: later_reason\n")
+    assert "does not answer: nothing is known of its sessions" in text
+    assert "by eve; `wasupervisor resume` ends it" in text
+    assert "uplink_down, 1 sessions" in text
+    assert "Nothing happened in the last hour." in text
+
+
+def test_explain_of_a_session_that_is_gone_tells_what_was(daemon: Daemon) -> None:
+    answers_about(daemon, document(), [entry(1, "healthy")], [])
+    text = explain(daemon, "s1")
+    assert text.startswith("s1: the gateway does not list it any more\n")
+    assert "healthy" in text
+
+
+def test_explain_of_an_unknown_session_exits_2(daemon: Daemon) -> None:
+    answers_about(daemon, document(session("s1")), [], [entry(1, "started", None, "supervisor")])
+    result = daemon.run("explain", "s9")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no session 's9' is known; `wasupervisor status` lists them" in result.stderr
+
+
+def test_explain_as_json_has_the_facts(daemon: Daemon) -> None:
+    answers_about(daemon, document(session("s1")), [entry(1, "x")], [])
+    told = json.loads(explain(daemon, "s1", "--json"))
+    assert told["session"]["name"] == "s1"
+    assert [one["text"] for one in told["entries"]] == ["x"]
+    assert told["status"] == "healthy"
