@@ -15,7 +15,7 @@ from cli_daemon import run
 
 from wasupervisor.cli import check as check_module
 from wasupervisor.config.schema import Settings
-from wasupervisor.runtime.once import Once
+from wasupervisor.runtime.once import Once, look_once
 from wasupervisor.simulator.faults import AnyFault, Failed, Stopped
 from wasupervisor.simulator.kinds import make_world
 from wasupervisor.simulator.server import serve
@@ -104,11 +104,9 @@ def test_an_unset_key_is_told_by_its_option() -> None:
 
 def test_a_dns_that_hangs_does_not_keep_the_answer_back(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = threading.Event()
-    real = check_module.look_once
-
     async def look_and_leave_a_thread_behind(settings: Settings) -> Once:
         asyncio.get_running_loop().run_in_executor(None, answers.wait, 30)
-        return await real(settings)
+        return await look_once(settings)
 
     monkeypatch.setattr(check_module, "look_once", look_and_leave_a_thread_behind)
     result = run(*look("http://127.0.0.1:9"))
