@@ -20,12 +20,12 @@ PATIENCE = 30.0
 """Seconds after which a test that waits for something gives up; it says nothing about speed."""
 
 QUICK = """
-gateway: {{kind: {kind}, url: "{url}", api_key: secret-key, poll_every: 200ms, timeout: 2s, action_timeout: 8s}}
+gateway: {{kind: {kind}, url: "{url}", api_key: secret-key, poll_every: 100ms, timeout: 2s, action_timeout: 8s}}
 recovery:
-  failing_after: {{samples: 2, duration: 400ms}}
-  starting_timeout: 2s
-  startup_grace: 500ms
-  stable_for: 1s
+  failing_after: {{samples: 2, duration: 200ms}}
+  starting_timeout: 1500ms
+  startup_grace: 200ms
+  stable_for: 500ms
   backoff: {{first: 500ms}}
   breaker: {{failures: 2, within: 30m, open_for: 1h, open_max: 1h}}
   budget: {{per_session_per_hour: 6, spacing: 0s}}
@@ -62,7 +62,7 @@ class Gateway:
 
     def __init__(self, kind: str = "waha", sessions: str = "3", *options: str, port: int = 0) -> None:
         command = [sys.executable, "-m", "wasupervisor.simulator", "--kind", kind, "--sessions", sessions]
-        command += ["--port", str(port), "--api-key", "secret-key", "--speed", "4", *options]
+        command += ["--port", str(port), "--api-key", "secret-key", "--speed", "8", *options]
         self.kind = kind
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.about = json.loads(read_line(self.process))

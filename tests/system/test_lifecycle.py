@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -50,7 +51,7 @@ def test_a_remedy_under_way_gets_its_time_at_a_stop(gateways: Gateways, supervis
     gateway = gateways()
     supervisor = supervisors(gateway).start()
     supervisor.until_condition("s1", "healthy")
-    gateway.fault("http", answer="slow", path="*/restart", seconds=3)
+    gateway.fault("http", answer="slow", path="*/restart", seconds=1)
     gateway.fault("failed", session="s1", heals_after_restarts=1)
     wait_until("the restart was asked for", lambda: gateway.count("POST */restart") == 1)
     supervisor.signal(signal.SIGTERM)
@@ -73,6 +74,74 @@ def test_a_second_signal_forces(gateways: Gateways, supervisors: Supervisors) ->
     wait_until("stopping", lambda: supervisor.document()["status"] == "stopping")
     supervisor.signal(signal.SIGTERM)
     assert supervisor.wait() == 128 + signal.SIGTERM
+
+
+def test_sigterm_at_any_instant_ends_it_and_leaves_a_state_that_loads(
+    gateways: Gateways, supervisors: Supervisors
+) -> None:
+    """From before the first line of Python to the middle of its work, in steps of 50 ms."""
+    gateway = gateways()
+    gateway.fault("stuck", session="s1", heals_after_restarts=None)
+    supervisor = supervisors(gateway)
+    for step in range(16):
+        supervisor._spawn()
+        time.sleep(0.05 * step)
+        supervisor.signal(signal.SIGTERM)
+        assert supervisor.wait() in (0, -signal.SIGTERM), supervisor.logged()
+        assert "Traceback" not in supervisor.logged()
+        assert not (supervisor.folder / "control.sock").exists()
+    supervisor.start()
+    texts = [one["text"] for one in supervisor.history()]
+    assert texts.count("stopped") >= 2
+    assert not any("damaged" in note for note in supervisor.document()["notes"])
+
+
+def test_a_log_that_nobody_reads_stops_nothing(gateways: Gateways, supervisors: Supervisors) -> None:
+    supervisor = supervisors(gateways())
+    supervisor.config.write_text(supervisor.config.read_text().replace("format: json", "format: json, level: debug"))
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wasupervisor", "run", "-c", str(supervisor.config)], stderr=writing
+    )
+    os.close(writing)
+    try:
+        wait_until("it looks", (supervisor.folder / "health.json").exists)
+        wait_until("it is healthy", lambda: supervisor.command("status").returncode == 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+    assert health_file(supervisor)["status"] == "stopped"
+
+
+def test_the_gateways_key_is_told_nowhere(gateways: Gateways, supervisors: Supervisors) -> None:
+    gateway = gateways()
+    supervisor = supervisors(gateway)
+    good = supervisor.config.read_text().replace("format: json", "format: json, level: debug")
+    supervisor.config.write_text(good)
+    supervisor.start()
+    supervisor.until_condition("s1", "healthy")
+    gateway.fault("failed", session="s1", heals_after_restarts=1)
+    wait_until("it is healed", lambda: gateway.count("POST */restart") == 1)
+    gateway.fault("http", answer="status", status=401)
+    supervisor.until_condition("s1", "unknown")
+    supervisor.config.write_text(good.replace("poll_every: 100ms", "poll_every: secret-key"))
+    told = [supervisor.command(*words) for words in (["reload"], ["history"], ["status"], ["explain", "s1"], ["check"])]
+    supervisor.config.write_text(good)
+    told += [supervisor.command(*words) for words in (["check"], ["config", "show"])]
+    supervisor.stop()
+    texts = [supervisor.logged(), json.dumps(health_file(supervisor)), *(one.stdout + one.stderr for one in told)]
+    texts += [path.read_bytes().decode("latin-1") for path in supervisor.state.iterdir()]
+    shown = [text for text in texts if "secret-key" in text]
+    assert [text for text in shown if "poll_every" not in text] == []
 
 
 def test_kill_9_and_a_restart_buy_no_attempt(gateways: Gateways, supervisors: Supervisors) -> None:
@@ -109,7 +178,7 @@ def test_a_kill_9_in_the_middle_of_a_remedy_counts_it_as_made(gateways: Gateways
 def test_a_good_reload_is_taken_and_a_bad_one_is_not(gateways: Gateways, supervisors: Supervisors) -> None:
     supervisor = supervisors(gateways()).start()
     good = supervisor.config.read_text()
-    supervisor.config.write_text(good.replace("stable_for: 1s", "stable_for: 1s\n  mode: observe"))
+    supervisor.config.write_text(good.replace("  stable_for", "  mode: observe\n  stable_for"))
     supervisor.signal(signal.SIGHUP)
     wait_until("it observes", lambda: any("observe" in note for note in supervisor.document()["notes"]))
     supervisor.config.write_text(good.replace("stable_for", "stabel_for"))

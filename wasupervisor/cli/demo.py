@@ -18,6 +18,7 @@ import click
 from wasupervisor.cli.client import EXIT_USAGE, refuse
 from wasupervisor.cli.screen import console, status_screen
 from wasupervisor.config.loading import load
+from wasupervisor.config.problems import ConfigError
 from wasupervisor.config.schema import Settings
 from wasupervisor.runtime.daemon import Daemon
 from wasupervisor.runtime.startup import StartError
@@ -27,6 +28,9 @@ from wasupervisor.simulator.server import SimulatedGateway, serve
 from wasupervisor.store.errors import StoreError
 
 LEAST_SECONDS = 20
+
+LONGEST = 60
+"""Characters of a folder for temporary files that leave room for ours: the path of a socket has at most 107 bytes."""
 
 CONFIGURATION = """
 gateway: {{kind: {kind}, url: "{url}", api_key: demo, poll_every: 500ms, timeout: 2s, action_timeout: 8s}}
@@ -52,12 +56,13 @@ def demo(kind: Kind, seconds: int) -> None:
     """A simulated gateway, a supervisor, faults and healing, on screen."""
     if seconds < LEAST_SECONDS:
         click.echo(f"The story takes at least {LEAST_SECONDS} s.\n")
-    with tempfile.TemporaryDirectory(prefix="wasupervisor-demo-") as folder:
+    place = None if len(tempfile.gettempdir()) <= LONGEST else "/tmp"  # noqa: S108 - the folder in it has a name of its own
+    with tempfile.TemporaryDirectory(prefix="wasupervisor-demo-", dir=place) as folder:
         try:
             anyio.run(_demo, kind, max(seconds, LEAST_SECONDS), Path(folder))
         except BaseExceptionGroup as group:
             error = _first(group)
-            if isinstance(error, (StartError, StoreError)):
+            if isinstance(error, (ConfigError, StartError, StoreError)):
                 refuse(str(error), EXIT_USAGE)
             raise error from group
 
