@@ -104,6 +104,7 @@ def test_an_unset_key_is_told_by_its_option() -> None:
 
 def test_a_dns_that_hangs_does_not_keep_the_answer_back(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = threading.Event()
+
     async def look_and_leave_a_thread_behind(settings: Settings) -> Once:
         asyncio.get_running_loop().run_in_executor(None, answers.wait, 30)
         return await look_once(settings)
