@@ -26,6 +26,7 @@ from wasupervisor.simulator.faults import Failed, Http
 from wasupervisor.simulator.kinds import make_world
 from wasupervisor.simulator.server import SimulatedGateway, serve
 from wasupervisor.store import store as store_module
+from wasupervisor.store.database import Database
 from wasupervisor.store.errors import StateDirectoryInUse
 from wasupervisor.store.reader import read_history, read_state
 from wasupervisor.store.store import Store
@@ -314,6 +315,32 @@ async def test_a_second_signal_does_not_wait_and_the_state_loads(tmp_path: Path)
     memory = read_state(tmp_path / "state").memory
     assert memory is not None
     assert load_memory(memory).sessions["a"].attempt is not None
+
+
+async def test_a_stop_while_the_states_disk_hangs_waits_for_it_no_longer_than_it_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = threading.Event()
+
+    def hang(*arguments: Any) -> None:
+        answers.wait(30)
+
+    for call in (Store.save, Store.prune, Store.close):
+        assert call.__kwdefaults__ is not None
+        monkeypatch.setitem(call.__kwdefaults__, "timeout", 0.2)
+    async with running(tmp_path) as it:
+        monkeypatch.setattr(Database, "commit", hang)
+        it.gateway.apply(Failed(session="a"))
+        found = await it.until("told", lambda found: any("state cannot be written" in note for note in found["notes"]))
+        assert found["status"] == "degraded"
+        assert any("the disk has not answered" in note for note in found["notes"])
+        assert (await it.get("/livez")).status_code == 200
+        send(signal.SIGTERM)
+        assert await ended(it) == 0
+        assert json.loads((tmp_path / "health.json").read_bytes())["status"] == "stopped"
+        assert it.gateway.count("POST *") == 0
+        answers.set()
+    assert "the state is not written" in caplog.text
 
 
 async def test_orders_at_a_stop_are_answered(tmp_path: Path) -> None:
