@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
@@ -84,26 +85,55 @@ def _length(head: bytes) -> int:
 
 @contextlib.asynccontextmanager
 async def half_open(port: int, connections: int) -> AsyncIterator[None]:
-    """Hold so many connections whose request never ends; one that is closed is opened again at once."""
-    tasks = [asyncio.create_task(_never_end(port)) for _ in range(connections)]
-    await asyncio.sleep(1.0)
+    """Hold so many connections whose request never ends; one that is closed is opened again."""
+    if not connections:
+        yield
+        return
+    slow = [_SlowClient(port) for _ in range(connections)]
+    task = asyncio.create_task(_drip(slow))
+    await asyncio.sleep(2 * DRIP_EVERY)
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        for client in slow:
+            client.close()
 
 
-async def _never_end(port: int) -> None:
+async def _drip(slow: list[_SlowClient]) -> None:
+    """A few at a time, so that what these clients cost us does not come in bursts."""
+    parts = 50
     while True:
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            closed = asyncio.create_task(reader.read())
-            try:
-                writer.write(HALF)
-                while not (await asyncio.wait([closed], timeout=DRIP_EVERY))[0]:
-                    writer.write(b"x")
-            finally:
-                closed.cancel()
-                writer.close()
+        for part in range(parts):
+            for client in slow[part::parts]:
+                client.drip()
+            await asyncio.sleep(DRIP_EVERY / parts)
+
+
+class _SlowClient:
+    """A byte now and then. On a bare socket, for the client that is measured shares our CPU with it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._socket: socket.socket | None = None
+        self._begun = False
+
+    def drip(self) -> None:
+        """Connect, or begin, or go on; whatever is next."""
+        if self._socket is None:
+            self._socket, self._begun = socket.socket(), False
+            self._socket.setblocking(False)
+            self._socket.connect_ex(("127.0.0.1", self._port))
+            return
+        try:
+            self._socket.send(b"x" if self._begun else HALF)
+            self._begun = True
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

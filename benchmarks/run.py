@@ -8,6 +8,7 @@ make bench ARGS="--only cycle,step"     some of them
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import bench_health
 import bench_lifecycle
 import bench_step
 
-from wasupervisor import __version__
+import wasupervisor
 
 Measure = Callable[[], Iterator[str]]
 
@@ -28,7 +29,7 @@ Measure = Callable[[], Iterator[str]]
 def sections(*, quick: bool) -> dict[str, Measure]:
     """What is measured, in order."""
     return {
-        "footprint": lambda: bench_footprint.measure(21.0 if quick else 66.0),
+        "footprint": lambda: bench_footprint.measure(17.0 if quick else 66.0),
         "lifecycle": lambda: bench_lifecycle.measure(3 if quick else 11),
         "cycle": lambda: bench_cycle.measure(0.5 if quick else 3.0),
         "step": lambda: bench_step.measure(0.5 if quick else 3.0),
@@ -46,6 +47,8 @@ def main() -> None:
     wanted = options.only.split(",")
     if unknown := set(wanted) - set(names):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    # As an installation has them: a daemon that compiles its modules itself takes 4 MB more and half a second longer.
+    compileall.compile_dir(Path(wasupervisor.__file__).parent, quiet=1)
     print(_where(), flush=True)
     for name, measure in sections(quick=options.quick).items():
         if name in wanted:
@@ -58,9 +61,10 @@ def _where() -> str:
         (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown"
     )
     today = datetime.now(UTC).strftime("%Y-%m-%d")
+    python, kernel, load = platform.python_version(), platform.release(), os.getloadavg()[0]
     return (
-        f"wasupervisor {__version__}, {today}; Python {platform.python_version()}, Linux {platform.release()}, "
-        f"{os.cpu_count()} CPUs ({model}), load {os.getloadavg()[0]:.1f}\n"
+        f"wasupervisor {wasupervisor.__version__}, {today}; Python {python}, Linux {kernel}, "
+        f"{os.cpu_count()} CPUs ({model}), load {load:.1f}\n"
     )
 
 

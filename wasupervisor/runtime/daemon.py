@@ -155,7 +155,7 @@ class Daemon:
             try:
                 watch = open_watch(settings, self._clock)
             except ValueError as error:
-                raise StartError(f"cannot use gateway.url: {error}") from error
+                raise StartError(str(error)) from error
             state = await open_state(settings, self._clock)
             stack.push_async_callback(state.store.close)
             health = stack.enter_context(listen_tcp(*settings.health.listen, "health.listen"))
