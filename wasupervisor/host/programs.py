@@ -43,5 +43,5 @@ def named(process: Stat, names: Container[str]) -> bool:
 
 
 def is_pm2(process: Stat) -> bool:
-    """PM2's daemon: it calls itself 'PM2 v5.3.0: God Daemon (/root/.pm2)' (its lib/Daemon.js)."""
+    """PM2's daemon: it calls itself 'PM2 v5.3.0: God Daemon (/home/op/.pm2)' (its lib/Daemon.js)."""
     return "".join(proc.command_line(process.pid)[:1]).startswith(_PM2_TITLE) or named(process, _PM2_SCRIPTS)

@@ -148,7 +148,7 @@ class TestByPort:
         assert "process.find.docker" in reading.detail
 
     async def test_pm2_in_cluster_mode_is_not_taken_for_the_gateway(self, theatre: Theatre) -> None:
-        daemon = theatre.puppet(title="PM2 v5.3.0: God Daemon (/root/.pm2)")
+        daemon = theatre.puppet(title="PM2 v5.3.0: God Daemon (/home/op/.pm2)")
         reading = await ProcessWatch(Find(port=daemon.listen())).read()
         assert reading.exists is None
         assert "PM2's own daemon" in reading.detail

@@ -203,7 +203,7 @@ class TestKeeper:
     @pytest.mark.parametrize(
         ("title", "keeper"),
         [
-            ("PM2 v5.3.0: God Daemon (/root/.pm2)", "PM2"),
+            ("PM2 v5.3.0: God Daemon (/home/op/.pm2)", "PM2"),
             ("/usr/bin/supervisord", "supervisord"),
             ("s6-supervise", "s6"),
             ("runsv", "runit"),
@@ -219,14 +219,14 @@ class TestKeeper:
     async def test_a_wrapper_between_them_is_looked_through(
         self, theatre: Theatre, tmp_path: Path, wrapper: str
     ) -> None:
-        daemon = theatre.puppet(title="PM2 v5.3.0: God Daemon (/root/.pm2)")
+        daemon = theatre.puppet(title="PM2 v5.3.0: God Daemon (/home/op/.pm2)")
         daemon.spawn_puppet(title=wrapper)
         gateway = daemon.tell(0, "spawn", argv=["sleep", "600"])
         assert isinstance(gateway, int)
         assert await self.read(gateway, tmp_path) == "PM2"
 
     async def test_a_keeper_that_died_keeps_nothing(self, theatre: Theatre, tmp_path: Path) -> None:
-        daemon = theatre.puppet(title="PM2 v5.3.0: God Daemon (/root/.pm2)")
+        daemon = theatre.puppet(title="PM2 v5.3.0: God Daemon (/home/op/.pm2)")
         watch = self.watch(daemon.spawn(own_session=True), tmp_path, "/does/not/exist")
         before = await watch.read()
         daemon.kill()
