@@ -303,7 +303,10 @@ async def test_a_remedy_that_does_not_end_is_cut_off_at_a_stop_told_and_counts_a
     assert len(load_memory(memory).sessions["a"].made) == 1
 
 
-async def test_a_second_signal_does_not_wait_and_the_state_loads(tmp_path: Path) -> None:
+async def test_a_second_signal_does_not_wait_and_the_state_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "FINISH_WITHIN", 3600.0)
     async with running(tmp_path) as it:
         it.gateway.apply(Http(answer="hang", path="*/restart"))
         it.gateway.apply(Failed(session="a"))
@@ -378,10 +381,10 @@ async def test_a_gateway_address_that_cannot_be_used_is_a_line_and_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: Any) -> None:
-        raise ValueError("cannot be used")
+        raise ValueError("cannot use gateway.url: it has no host")
 
     monkeypatch.setattr(daemon_module, "open_watch", refuse)
     async with running(tmp_path, start=False) as it:
-        with pytest.raises(StartError, match=r"gateway\.url: cannot be used"):
+        with pytest.raises(StartError, match=r"^cannot use gateway\.url: it has no host$"):
             await it.daemon.run()
     assert not (tmp_path / "state").exists()
