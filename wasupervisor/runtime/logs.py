@@ -55,7 +55,7 @@ class Logs:
         self._root.removeHandler(self._front)
         with contextlib.suppress(queue.Full):
             self._waiting.put(None, timeout=timeout)
-        self._writer.join(timeout)
+            self._writer.join(timeout)
 
 
 def log_entry(logger: logging.Logger, entry: Entry) -> None:

@@ -103,14 +103,18 @@ def test_an_unset_key_is_told_by_its_option() -> None:
 
 
 def test_a_dns_that_hangs_does_not_keep_the_answer_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = threading.Event()
+    answers, ended = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        answers.wait(30)
+        ended.set()
 
     async def look_and_leave_a_thread_behind(settings: Settings) -> Once:
-        asyncio.get_running_loop().run_in_executor(None, answers.wait, 30)
+        asyncio.get_running_loop().run_in_executor(None, hang)
         return await look_once(settings)
 
     monkeypatch.setattr(check_module, "look_once", look_and_leave_a_thread_behind)
     result = run(*look("http://127.0.0.1:9"))
-    assert not answers.is_set()
+    assert not ended.is_set()
     assert result.exit_code == 1
     answers.set()

@@ -144,6 +144,7 @@ def test_history_asks_for_what_was_asked(daemon: Daemon) -> None:
     query = history(daemon, *words).query
     assert float(query.pop("since")[0]) == pytest.approx(time.time() - 7200, abs=60)
     assert query == {"session": ["a b&c"], "kind": ["remedy", "seen"], "limit": ["7"]}
+    assert history(daemon, "--session", "\udcff").query["session"] == ["?"]
     query = history(daemon).query
     assert float(query.pop("since")[0]) == pytest.approx(time.time() - 86400, abs=60)
     assert query == {"limit": ["1000"]}

@@ -93,6 +93,7 @@ class ScriptedGateway:
         return Answer(self.outcome)
 
     async def aclose(self) -> None:
+        await anyio.lowlevel.checkpoint()
         self.closed = True
 
 

@@ -271,6 +271,18 @@ async def test_a_stop_while_a_decision_is_written_keeps_it_and_begins_no_remedy(
         assert any(STOPPING in text for text in it.texts())
 
 
+async def test_a_stop_reaches_a_remedy_that_looks_once_more_before_its_call() -> None:
+    async with scene() as it:
+        may_go = anyio.Event()
+        it.gateway.during_close_look = may_go.wait
+        await it.broken_session()
+        await it.until_remedy()
+        it.cycle.stop()
+        may_go.set()
+        await it.performer.wait_idle()
+        assert it.gateway.calls == []
+
+
 async def test_an_order_that_begins_nothing_is_accepted_at_a_stop_for_it_is_on_the_books() -> None:
     async with scene() as it:
         await it.turns(3)

@@ -143,6 +143,7 @@ def test_closing_does_not_wait_for_a_stuck_reader(monkeypatch: pytest.MonkeyPatc
     logs.close(timeout=0.05)
     assert stream.getvalue() == ""
     stream.may_go.set()
+    logs._waiting.put(None)
     logs._writer.join(30)
 
 

@@ -69,6 +69,15 @@ async def test_now_and_then_it_is_written_for_the_timelines_sake() -> None:
     assert len(disk.saved) == 1
 
 
+async def test_a_line_that_could_not_be_written_is_tried_again_though_the_memory_did_not_change() -> None:
+    disk = Disk()
+    recorder = disk.recorder(Memory())
+    disk.writable = False
+    assert not await recorder.record(Memory(), (ENTRY,))
+    assert not await recorder.record(Memory(), ())
+    assert len(disk.saved) == 2
+
+
 async def test_while_it_cannot_be_written_each_cycle_tries_and_no_line_is_given_twice() -> None:
     disk = Disk()
     recorder = disk.recorder(Memory())

@@ -36,6 +36,9 @@ class Ear(Notifier):
     def ready(self) -> None:
         self.heard.append("ready")
 
+    def wait_at_least(self, seconds: float) -> None:
+        self.waits = seconds
+
     def reloading(self) -> None:
         self.heard.append("reloading")
 
@@ -86,6 +89,7 @@ async def test_a_good_file_is_taken_and_everything_follows_it(tmp_path: Path) ->
         assert not it.parts.cycle.policy.act
         assert it.parts.performer.policy is it.parts.cycle.policy
         assert it.parts.pulse.every == 7.0
+        assert it.parts.notifier.waits == 3 * (7.0 + 10.0)  # type: ignore[attr-defined]
         assert it.levels == ["debug"]
         assert it.parts.cycle.watch is not before
         assert it.parts.performer.watch is it.parts.cycle.watch

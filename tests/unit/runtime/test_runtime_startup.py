@@ -79,7 +79,7 @@ def test_a_daemon_that_answers_keeps_its_socket(tmp_path: Path) -> None:
             client.connect(str(path))
 
 
-@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "link to a socket"])
 def test_what_is_no_socket_is_never_taken_away(tmp_path: Path, kind: str) -> None:
     path, precious = tmp_path / "control.sock", tmp_path / "precious"
     precious.write_text("precious")
@@ -87,8 +87,11 @@ def test_what_is_no_socket_is_never_taken_away(tmp_path: Path, kind: str) -> Non
         path.write_text("precious")
     elif kind == "folder":
         path.mkdir()
-    else:
+    elif kind == "link":
         path.symlink_to(precious)
+    else:
+        unix(tmp_path / "other.sock").close()
+        path.symlink_to(tmp_path / "other.sock")
     assert "something that is no socket lies there" in why_not(lambda: unix(path))
     assert os.path.lexists(path)
     assert precious.read_text() == "precious"
