@@ -11,6 +11,7 @@ from wasupervisor.decide.ladder import rung_for
 from wasupervisor.decide.memory import Attempt, BreakerState, Memory, SessionMemory
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import HOUR, Scene
+from wasupervisor.model.alerts import Alert
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import Observation
 from wasupervisor.model.policy import Policy
@@ -35,6 +36,9 @@ class Draft:
         self.entries: list[Entry] = []
         self.remedies: list[Remedy] = []
         self.replies: list[Reply] = []
+        self.probes: list[str] = []
+        self.alerts: list[Alert] = []
+        self.episodes = dict(memory.episodes)
         self.gap = False
         """Nothing was seen of the sessions for a while before this look."""
         self.in_flight = 0

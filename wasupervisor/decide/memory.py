@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
+from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.health import Pause
 from wasupervisor.model.remedies import Outcome, RemedyKind
 from wasupervisor.model.sessions import Condition, Reason, State
@@ -108,6 +109,47 @@ class SessionMemory(Value, frozen=True):
     breaker: Breaker = Breaker()
     withheld: str = ""
     """Code of the last withholding in the journal, so that each is told once."""
+    probe: ProbeMemory | None = None
+    hearing: Hearing | None = None
+
+
+class ProbeMemory(Value, frozen=True):
+    """What probes of one session gave."""
+
+    asked_at: float | None = None
+    """When the last one was begun."""
+    answered_at: float | None = None
+    """When one was answered last."""
+    misses: int = 0
+    """Missed in a row."""
+
+
+class Hearing(Value, frozen=True):
+    """When a session usually hears something. Changes at most every few minutes, so that it is cheap to write."""
+
+    value: int | None = None
+    """The activity that was seen last."""
+    at: float | None = None
+    """When it grew last, rounded."""
+    hours: str = ""
+    """How often something was heard in each of the 168 hours of the week; empty: never learnt."""
+    weeks: int = 0
+    """Hours that were watched, whole weeks."""
+    deaf: bool = False
+    """Told as deaf."""
+
+
+class Episode(Value, frozen=True):
+    """Something that a person was told of and that is not over."""
+
+    id: str
+    kind: AlertKind
+    since: float
+    session: str | None = None
+    reason: Reason = Reason.NONE
+    what: str = ""
+    fine_since: float | None = None
+    """Since when it would be over, if it stays so."""
 
 
 class GatewayMemory(Value, frozen=True):
@@ -174,6 +216,8 @@ class Memory(Value, frozen=True):
     incident: IncidentMemory | None = None
     readiness: ReadyMemory = ReadyMemory()
     next_id: int = 1
+    episodes: dict[str, Episode] = msgspec.field(default_factory=dict)
+    """What a person was told of and is not over, by a key that says what it is about."""
 
 
 def dump(memory: Memory) -> bytes:

@@ -125,10 +125,63 @@ ROWS: tuple[ReasonRow, ...] = (
     ReasonRow(
         R.UNREADABLE, N.UNREADABLE, "the gateway does not say how it is, or not in words that this version knows"
     ),
-    ReasonRow(R.FALSE_WORKING, N.TRANSIENT, "the gateway says working and the session does not answer"),
+    ReasonRow(
+        R.FALSE_WORKING,
+        N.TRANSIENT,
+        "the gateway says working and the session does not answer",
+        "Restart the gateway process when its database and its Redis answer: only that surely reconnects it.",
+    ),
+    ReasonRow(
+        R.UPGRADE_REFUSED,
+        N.TRANSIENT,
+        "WhatsApp's answer to its last connection was no websocket, and the gateway waits for one for ever",
+        "Restart the gateway process: nothing else ends its waiting.",
+    ),
+    ReasonRow(
+        R.FLAPPING,
+        N.TRANSIENT,
+        "it works and falls again, over and over",
+        "Look whether another program uses the same account, and whether the network is stable.",
+    ),
+    ReasonRow(
+        R.FIGHT,
+        N.TRANSIENT,
+        "two clients inside the gateway fight for the account",
+        "Restart the gateway process when its database and its Redis answer: nothing else ends the fight.",
+    ),
+    ReasonRow(
+        R.PARKED,
+        N.PERSON,
+        "it hammered WhatsApp with logins in vain, so that it was stopped with its credentials kept",
+        "Open WhatsApp on the phone and read what it says; then order: wasupervisor recover.",
+    ),
+    ReasonRow(
+        R.BAD_SESSION,
+        N.TRANSIENT,
+        "the engine says that the data of the session is broken",
+        "If one restart does not heal it: put a copy of its data back, or link the phone again.",
+    ),
+    ReasonRow(
+        R.DEAF,
+        N.FINE,
+        "it works and hears nothing, though at this time it usually does",
+        "Send it a message. If it does not arrive: restart the session; if that does not help, the gateway process.",
+    ),
     ReasonRow(R.UPLINK_DOWN, N.TRANSIENT, "WhatsApp cannot be reached from here, so that no restart would help"),
     ReasonRow(R.STORE_DOWN, N.TRANSIENT, "the gateway's database does not answer, so that a restart would do harm"),
     ReasonRow(R.GATEWAY_DOWN, N.TRANSIENT, "the gateway's API does not answer"),
+    ReasonRow(
+        R.GATEWAY_HUNG,
+        N.TRANSIENT,
+        "the gateway's process is there and its API does not answer",
+        "Look at the gateway's log and at the CPU and memory of its process, and restart it.",
+    ),
+    ReasonRow(
+        R.GATEWAY_GONE,
+        N.TRANSIENT,
+        "the gateway's process is not there and nothing brings it back",
+        "Start the gateway, and look into its log for why it ended.",
+    ),
 )
 
 TABLE: dict[Reason, ReasonRow] = {row.reason: row for row in ROWS}

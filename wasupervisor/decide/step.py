@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from wasupervisor.decide.concluding import conclude_health
 from wasupervisor.decide.conditions import wants_uplink
+from wasupervisor.decide.deafness import track_activity
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.episodes import track_episodes
 from wasupervisor.decide.gateway import scene_of, track_gateway
 from wasupervisor.decide.incidents import track_incident
 from wasupervisor.decide.memory import Memory
 from wasupervisor.decide.orders import end_pause, take_orders
 from wasupervisor.decide.planning import plan
+from wasupervisor.decide.probing import plan_probes, take_probes
 from wasupervisor.decide.results import take_results
 from wasupervisor.decide.sightings import take_sightings
 from wasupervisor.model.observation import Observation
@@ -35,12 +38,16 @@ def step(memory: Memory, observation: Observation, now: float, dice: float, poli
     take_results(draft)
     track_gateway(draft)
     scene = scene_of(draft)
+    take_probes(draft, scene)
     take_sightings(draft, scene)
+    track_activity(draft, scene)
     track_incident(draft, scene)
     draft.count_in_flight()
     take_orders(draft, scene)
     plan(draft, scene)
+    plan_probes(draft, scene)
     health = conclude_health(draft, scene)
+    track_episodes(draft, scene)
     return Decision(
         memory=Memory(
             sessions=draft.sessions,
@@ -49,10 +56,13 @@ def step(memory: Memory, observation: Observation, now: float, dice: float, poli
             incident=draft.incident,
             readiness=draft.readiness,
             next_id=draft.next_id,
+            episodes=draft.episodes,
         ),
         health=health,
         remedies=tuple(draft.remedies),
         journal=tuple(draft.entries),
         replies=tuple(draft.replies),
         ask_uplink=any(wants_uplink(one) for one in draft.sessions.values()),
+        probes=tuple(draft.probes),
+        alerts=tuple(draft.alerts),
     )

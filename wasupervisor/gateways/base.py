@@ -1,4 +1,4 @@
-"""What every gateway's adapter offers to the loop, and nothing more: look, start, restart.
+"""What every gateway's adapter offers to the loop, and nothing more: look, probe, start, restart, stop.
 
 No adapter here logs a session out, removes it, makes one, or asks for a QR: a test reads the sources to be sure.
 """
@@ -9,7 +9,7 @@ import re
 from typing import Protocol
 
 from wasupervisor.gateways.http import Clock
-from wasupervisor.model.observation import CloseLook, Look
+from wasupervisor.model.observation import CloseLook, Look, ProbeResult
 from wasupervisor.model.remedies import Outcome
 from wasupervisor.model.value import Value
 
@@ -44,6 +44,14 @@ class Gateway(Protocol):
 
     async def restart_session(self, session: str) -> Answer:
         """Restart a session; its credentials are kept."""
+        ...
+
+    async def park_session(self, session: str) -> Answer:
+        """Stop a session; its credentials are kept. Refused where the gateway has no such verb (Evolution)."""
+        ...
+
+    async def probe(self, session: str, timeout: float) -> ProbeResult:
+        """Ask a session that claims to work for a sign of life, within `timeout` seconds."""
         ...
 
     async def aclose(self) -> None:

@@ -16,7 +16,7 @@ from wasupervisor.gateways.evolution_database import HINTS, KEY_HINT, ROWS, Data
 from wasupervisor.gateways.evolution_memory import Metrics, Rotation, ask_state
 from wasupervisor.gateways.evolution_truths import ABSENT, OPEN, Row, sight
 from wasupervisor.gateways.http import LIST_LIMIT, Clock, Failure, HttpClient, Reply, Turn
-from wasupervisor.model.observation import CloseLook, Look, Trouble
+from wasupervisor.model.observation import CloseLook, Look, ProbeResult, Proof, Trouble
 from wasupervisor.model.remedies import Outcome
 from wasupervisor.model.sessions import Sighting
 
@@ -114,6 +114,14 @@ class EvolutionGateway:
         if says_error(reply.body):
             return Answer(Outcome.REFUSED, f"{told(reply.status)} with `error: true`: nothing was restarted")
         return Answer(Outcome.ACCEPTED, told(reply.status))
+
+    async def park_session(self, session: str) -> Answer:  # noqa: ARG002 - the same verb for every gateway
+        """Refuse: Evolution has no stop that keeps the credentials (2.3.6)."""
+        return Answer(Outcome.REFUSED, "Evolution has no stop that keeps the credentials")
+
+    async def probe(self, session: str, timeout: float) -> ProbeResult:  # noqa: ARG002
+        """Set the presence to unavailable: on a socket that is closed that fails."""
+        return ProbeResult(session, Proof.UNKNOWN, "not built yet")
 
     async def aclose(self) -> None:
         """Close the connections."""

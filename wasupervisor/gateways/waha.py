@@ -24,7 +24,7 @@ from wasupervisor.gateways.answers import (
 )
 from wasupervisor.gateways.base import Answer, fits
 from wasupervisor.gateways.http import LIST_LIMIT, Clock, Failure, HttpClient, Progress, Reply, Turn
-from wasupervisor.model.observation import CloseLook, Look, Trouble
+from wasupervisor.model.observation import CloseLook, Look, ProbeResult, Proof, Trouble
 from wasupervisor.model.remedies import Outcome
 from wasupervisor.model.sessions import Reason, Sighting, State
 from wasupervisor.model.value import Value
@@ -145,6 +145,14 @@ class WahaGateway:
     async def restart_session(self, session: str) -> Answer:
         """Stop a session and start it: 3 s, and 10 s and the end of the process while its socket is connecting."""
         return await self._act(session, "restart")
+
+    async def park_session(self, session: str) -> Answer:
+        """Stop a session: 3 s; its credentials stay, and `start` brings it back without a QR (2024.10.8)."""
+        return await self._act(session, "stop")
+
+    async def probe(self, session: str, timeout: float) -> ProbeResult:  # noqa: ARG002
+        """Ask WhatsApp for the session's own number."""
+        return ProbeResult(session, Proof.UNKNOWN, "not built yet")
 
     async def aclose(self) -> None:
         """Close the connections."""

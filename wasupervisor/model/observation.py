@@ -103,6 +103,28 @@ class Uplink(Value, frozen=True):
     state: UplinkState = UplinkState.UNKNOWN
     age_seconds: float = 0.0
     detail: str = ""
+    refused: bool = False
+    """WhatsApp, or something before it, answered the websocket upgrade with anything but 101."""
+
+
+class Proof(StrEnum):
+    """What a probe of a session that claims to work gave."""
+
+    ANSWERED = "answered"
+    """A round trip, or what passes for one. No proof of health on Evolution: a fight passes it always."""
+    MISSED = "missed"
+    """It should have been answered and was not; several in a row count."""
+    UNKNOWN = "unknown"
+    """Tells nothing: the gateway is slow or refuses, the session has no number, the call was not made."""
+
+
+class ProbeResult(Value, frozen=True):
+    """What became of one probe."""
+
+    session: str
+    proof: Proof
+    detail: str = ""
+    """One line for a person; no secret in it."""
 
 
 class Observation(Value, frozen=True):
@@ -118,3 +140,13 @@ class Observation(Value, frozen=True):
     """Of remedies that ended since the last cycle."""
     orders: tuple[Order, ...] = ()
     """From operators, since the last cycle."""
+    probes: tuple[ProbeResult, ...] = ()
+    """Of probes that ended since the last cycle."""
+    hour_of_week: int | None = None
+    """0 is Monday 00:00-00:59 of the host's local time; None where the wall clock tells nothing."""
+    disk_low: bool = False
+    """There is hardly room for the state on its disk."""
+    redis_ok: bool | None = None
+    """Whether the Redis of the gateway answers us; None: not watched, or not known."""
+    mistyped: tuple[str, ...] = ()
+    """Sessions whose credential key in Redis has the wrong type: a restart would throw their identity away."""

@@ -82,6 +82,15 @@ class IncidentRule(Value, frozen=True):
     within: float = 120.0
 
 
+class ProbeRule(Value, frozen=True):
+    """How sessions that claim to work are probed."""
+
+    every: float = 300.0
+    """Seconds between two probes of one session."""
+    misses: int = 3
+    """So many in a row count."""
+
+
 class Policy(Value, frozen=True):
     """Everything that the decider has to know of the configuration."""
 
@@ -110,6 +119,10 @@ class Policy(Value, frozen=True):
     """False: not watched, taken as up."""
     restarter: str = "none"
     """`recovery.restart_gateway.by`."""
+    park: str = "ask"
+    """`recovery.park`: auto, ask or never."""
+    probe: ProbeRule | None = None
+    """`sessions.probe`; None: nobody is probed."""
     ready_when: ReadyWhen = ReadyWhen()
     rise: int = 2
     fall: int = 3

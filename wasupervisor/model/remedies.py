@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from wasupervisor.model.sessions import Reason
 from wasupervisor.model.value import Value
 
 
@@ -12,6 +13,10 @@ class RemedyKind(StrEnum):
 
     START_SESSION = "start_session"
     RESTART_SESSION = "restart_session"
+    PARK_SESSION = "park_session"
+    """Stop a session that hammers WhatsApp in vain; its credentials are kept, and `recover` starts it again."""
+    RESTART_GATEWAY = "restart_gateway"
+    """The last rung: the gateway process, through whatever runs it."""
 
 
 class Remedy(Value, frozen=True):
@@ -20,8 +25,11 @@ class Remedy(Value, frozen=True):
     id: str
     kind: RemedyKind
     session: str
+    """Empty when it is for the gateway as a whole."""
     why: str
     """The sentence that is journaled."""
+    cause: Reason = Reason.NONE
+    """What it is to heal."""
     lone: bool = False
     """Performed though no other session works: the one canary, or a person's order."""
     ordered: bool = False
@@ -58,6 +66,7 @@ class Result(Value, frozen=True):
 
     remedy_id: str
     session: str
+    """Empty when it was for the gateway as a whole."""
     kind: RemedyKind
     outcome: Outcome
     detail: str = ""
@@ -69,6 +78,8 @@ class OrderKind(StrEnum):
 
     RECOVER = "recover"
     RESTART = "restart"
+    PARK = "park"
+    RESTART_GATEWAY = "restart_gateway"
     PAUSE = "pause"
     RESUME = "resume"
 

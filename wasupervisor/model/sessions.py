@@ -70,9 +70,26 @@ class Reason(StrEnum):
     """Stopped, though the configuration names it as one that should be up."""
     NOT_LISTED = "not_listed"
     FALSE_WORKING = "false_working"
+    """It claims to work and several probes in a row were missed."""
+    UPGRADE_REFUSED = "upgrade_refused"
+    """Its websocket upgrade was answered with anything but 101, and the gateway does not try again."""
+    FLAPPING = "flapping"
+    """It works and falls again, over and over."""
+    FIGHT = "fight"
+    """Two clients inside the gateway fight for one account."""
+    PARKED = "parked"
+    """We stopped it, for it hammered WhatsApp in vain."""
+    BAD_SESSION = "bad_session"
+    """Its data is broken, says the engine (500)."""
+    DEAF = "deaf"
+    """It works and hears nothing, though it should by now; a warning, never a remedy."""
     UPLINK_DOWN = "uplink_down"
     STORE_DOWN = "store_down"
     GATEWAY_DOWN = "gateway_down"
+    GATEWAY_HUNG = "gateway_hung"
+    """Its process is there and its API does not answer."""
+    GATEWAY_GONE = "gateway_gone"
+    """Its process is not there and nobody brings it back."""
 
 
 class Truths(Value, frozen=True):
@@ -97,6 +114,9 @@ class Sighting(Value, frozen=True):
     """The gateway's own words, fit to be shown: `STARTING`, `memory close, database open`."""
     paired: bool | None = None
     """Whether the gateway knows an account for it. No sign of life: WAHA keeps `me` when unlinked."""
+    activity: int | None = None
+    """Grows whenever the session hears or says something: WAHA's `timestamps.activity` (ms), Evolution's count of
+    messages. Its unit means nothing; None where the gateway does not tell."""
     fresh: bool = True
     """False when this is the last known sighting, because the session's turn in the rotation was not this poll."""
     truths: Truths | None = None

@@ -11,7 +11,7 @@ import anyio.lowlevel
 from wasupervisor.config.loading import load
 from wasupervisor.config.schema import Settings
 from wasupervisor.gateways.base import Answer
-from wasupervisor.model.observation import CloseLook, Look, ProcessReading, Uplink, UplinkState
+from wasupervisor.model.observation import CloseLook, Look, ProbeResult, ProcessReading, Proof, Uplink, UplinkState
 from wasupervisor.model.remedies import Outcome
 from wasupervisor.model.sessions import Reason, Sighting, State
 
@@ -84,6 +84,12 @@ class ScriptedGateway:
 
     async def restart_session(self, session: str) -> Answer:
         return await self._act("restart", session)
+
+    async def park_session(self, session: str) -> Answer:
+        return await self._act("stop", session)
+
+    async def probe(self, session: str, timeout: float) -> ProbeResult:
+        return ProbeResult(session, Proof.ANSWERED)
 
     async def _act(self, verb: str, session: str) -> Answer:
         await anyio.lowlevel.checkpoint()
