@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,10 @@ def _watched(client: Client) -> dict[str, Any] | None:
 
 @click.command()
 @click.option("--session", help="Of one session only.")
-@click.option("--since", default="1d", show_default=True, metavar="DURATION", help="How far back.")
+@click.option(
+    "--since", default="1d", show_default=True, metavar="TIME", help="From when on: 2h (ago), 03:12, or a date."
+)
+@click.option("--until", metavar="TIME", help="Until when: 30m (ago), 03:30, or a date; now, when left out.")
 @click.option(
     "--kind",
     "kinds",
@@ -86,14 +89,18 @@ def history(
     ctx: click.Context,
     session: str | None,
     since: str,
+    until: str | None,
     kinds: tuple[str, ...],
     limit: int,
     config: Path | None,
     as_json: bool,
 ) -> None:
     """What was seen, decided and done, and why: the journal."""
-    from_then_on = time.time() - _span("--since", since)
-    entries = entries_of(Client.for_command(ctx, config), from_then_on, session=session, kinds=kinds, limit=limit)
+    now = time.time()
+    begin, end = _moment("--since", since, now), None if until is None else _moment("--until", until, now)
+    if end is not None and end <= begin:
+        refuse(f"--until {until}: is not later than --since {since}", EXIT_USAGE)
+    entries = entries_of(Client.for_command(ctx, config), begin, until=end, session=session, kinds=kinds, limit=limit)
     if as_json:
         click.echo(json.dumps(entries))
         return
@@ -105,10 +112,18 @@ def history(
 
 
 def entries_of(
-    client: Client, since: float, *, session: str | None = None, kinds: Sequence[str] = (), limit: int
+    client: Client,
+    since: float,
+    *,
+    until: float | None = None,
+    session: str | None = None,
+    kinds: Sequence[str] = (),
+    limit: int,
 ) -> list[dict[str, Any]]:
     """Entries of the journal from a moment on (seconds since the epoch), the newest last."""
     query: dict[str, str | list[str]] = {"since": f"{since:.3f}", "limit": str(limit)}
+    if until is not None:
+        query["until"] = f"{until:.3f}"
     if session is not None:
         query["session"] = session
     if kinds:
@@ -120,11 +135,27 @@ def entries_of(
     return entries
 
 
-def _span(option: str, text: str) -> float:
+def _moment(option: str, text: str, now: float) -> float:
+    """A duration ago, a time of the last 24 hours, or a date; in seconds since the epoch."""
+    for parse in (_clock_time, _date):
+        with contextlib.suppress(ValueError):
+            return parse(text, now)
     try:
-        return parse_duration(text)
+        return now - parse_duration(text)
     except ValueError as error:
-        refuse(f"{option}: {error}", EXIT_USAGE)
+        refuse(f"{option}: {error}; or a time such as 03:12, or a date such as 2026-01-31T03:12", EXIT_USAGE)
+
+
+def _clock_time(text: str, now: float) -> float:
+    """The last time that the clock here showed this."""
+    here = datetime.fromtimestamp(now, UTC).astimezone()
+    shown = datetime.strptime(text, "%H:%M").replace(year=here.year, month=here.month, day=here.day)  # noqa: DTZ007 - of here
+    return (shown if shown.timestamp() <= now else shown - timedelta(days=1)).timestamp()
+
+
+def _date(text: str, _now: float) -> float:
+    """A date, with or without a time; of here where it names no zone."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _when(at: float) -> str:

@@ -1,4 +1,4 @@
-"""What an operator may order: recover, restart, pause, resume, reload."""
+"""What an operator may order: recover, restart, park, pause, resume, reload."""
 
 from __future__ import annotations
 
@@ -23,19 +23,38 @@ HTTP_BAD_REQUEST = 400
 @json_option
 @click.pass_context
 def recover(ctx: click.Context, session: str, config: Path | None, as_json: bool) -> None:
-    """Reset a session's breaker and begin its ladder now, with all gates."""
+    """Reset a session's breaker and begin its ladder now, with all gates. Starts what is parked or stopped."""
     _order(ctx, config, session_path(session, "recover"), {}, as_json=as_json)
 
 
 @click.command()
-@click.argument("session")
+@click.argument("session", required=False)
+@click.option("--gateway", is_flag=True, help="The gateway process instead of a session: all its sessions drop.")
 @click.option("--force", is_flag=True, help="Even when the store or the uplink is not well.")
 @config_option
 @json_option
 @click.pass_context
-def restart(ctx: click.Context, session: str, force: bool, config: Path | None, as_json: bool) -> None:
-    """Restart a session now: of the gates only store and uplink hold."""
-    _order(ctx, config, session_path(session, "restart"), {"force": force}, as_json=as_json)
+def restart(
+    ctx: click.Context, session: str | None, gateway: bool, force: bool, config: Path | None, as_json: bool
+) -> None:
+    """Restart a session, or the gateway process, now: of the gates only store and uplink hold.
+
+    The gateway process is restarted in the way that recovery.restart_gateway names.
+    """
+    if gateway == (session is not None):
+        refuse("name either a session or --gateway: `restart SESSION` or `restart --gateway`", EXIT_USAGE)
+    path = "/gateway/restart" if session is None else session_path(session, "restart")
+    _order(ctx, config, path, {"force": force}, as_json=as_json)
+
+
+@click.command()
+@click.argument("session")
+@config_option
+@json_option
+@click.pass_context
+def park(ctx: click.Context, session: str, config: Path | None, as_json: bool) -> None:
+    """Stop a session that logs in over and over in vain; its credentials are kept. `recover` starts it again."""
+    _order(ctx, config, session_path(session, "park"), {}, as_json=as_json)
 
 
 @click.command()

@@ -53,9 +53,14 @@ class Daemon(Protocol):
         ...
 
     async def history(
-        self, session: str | None, since: float | None, kinds: tuple[EntryKind, ...], limit: int
+        self,
+        session: str | None,
+        since: float | None,
+        kinds: tuple[EntryKind, ...],
+        limit: int,
+        until: float | None = None,
     ) -> list[Recorded]:
-        """Entries of the journal, the newest last; `since` in seconds since the epoch."""
+        """Entries of the journal, the newest last; `since` and `until` in seconds since the epoch."""
         ...
 
 
@@ -82,6 +87,8 @@ class Control:
         self._verbs: tuple[tuple[re.Pattern[str], _Verb], ...] = (
             (re.compile(f"{session}/recover"), self._session_verb(OrderKind.RECOVER)),
             (re.compile(f"{session}/restart"), self._session_verb(OrderKind.RESTART)),
+            (re.compile(f"{session}/park"), self._session_verb(OrderKind.PARK)),
+            (re.compile("/gateway/restart"), self._restart_gateway),
             (re.compile("/pause"), self._pause),
             (re.compile("/resume"), self._resume),
             (re.compile("/reload"), self._reload),
@@ -109,6 +116,10 @@ class Control:
             return await self._order(Order(id="", kind=kind, session=name, force=wish.force, by=await _who(request)))
 
         return verb
+
+    async def _restart_gateway(self, request: Request, _name: str, wish: Wish) -> Response:
+        order = Order(id="", kind=OrderKind.RESTART_GATEWAY, force=wish.force, by=await _who(request))
+        return await self._order(order)
 
     async def _pause(self, request: Request, _name: str, wish: Wish) -> Response:
         try:
@@ -141,16 +152,16 @@ class Control:
     async def _history(self, request: Request) -> Response:
         query = {key: values[-1] for key, values in request.query.items()}
         try:
-            since = float(query["since"]) if "since" in query else None
+            since, until = (float(query[key]) if key in query else None for key in ("since", "until"))
             limit = min(int(query.get("limit", "1000")), HISTORY_LIMIT)
         except ValueError:
-            return _bad("since and limit are numbers")
+            return _bad("since, until and limit are numbers")
         try:
             kinds = tuple(map(EntryKind, request.query.get("kind", ())))
         except ValueError as error:
             return _bad(f"cannot look for this: {error}; a kind is one of {', '.join(EntryKind)}")
         try:
-            found = await self._daemon.history(query.get("session"), since, kinds, limit)
+            found = await self._daemon.history(query.get("session"), since, kinds, limit, until)
         except StoreError as error:
             return Response.json(503, {"error": str(error)})
         return Response.json(200, {"entries": [{"id": one.id, "at": one.at, **_entry(one)} for one in found]})

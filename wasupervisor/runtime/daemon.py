@@ -139,11 +139,16 @@ class Daemon:
         return await self._reloader.reload()
 
     async def history(
-        self, session: str | None, since: float | None, kinds: tuple[EntryKind, ...], limit: int
+        self,
+        session: str | None,
+        since: float | None,
+        kinds: tuple[EntryKind, ...],
+        limit: int,
+        until: float | None = None,
     ) -> list[Recorded]:
         """Entries of the journal, the newest last."""
         store = self._parts.state.store
-        return await store.history(session=session, since=since, kinds=kinds or None, limit=limit)
+        return await store.history(session=session, since=since, until=until, kinds=kinds or None, limit=limit)
 
     async def _open(self, stack: AsyncExitStack) -> Opened | None:
         """Take what may be refused, and leave its return to the stack. None: a stop came meanwhile."""

@@ -130,6 +130,7 @@ class Database:
         *,
         session: str | None = None,
         since: float | None = None,
+        until: float | None = None,
         kinds: Collection[EntryKind] | None = None,
         limit: int = journal.DEFAULT_LIMIT,
     ) -> list[Recorded]:
@@ -141,7 +142,7 @@ class Database:
         if self._connection is None:
             return []
         try:
-            return journal.select(self._connection, session=session, since=since, kinds=kinds, limit=limit)
+            return journal.select(self._connection, session=session, since=since, until=until, kinds=kinds, limit=limit)
         except sqlite3.Error as error:
             self._learn_from(error)
             raise StoreError(f"the journal in {self.path} cannot be read: {describe(error)}") from None

@@ -66,6 +66,7 @@ def select(
     *,
     session: str | None = None,
     since: float | None = None,
+    until: float | None = None,
     kinds: Collection[EntryKind] | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> list[Recorded]:
@@ -75,6 +76,7 @@ def select(
         connection: to the database.
         session: only of this session.
         since: only from this time on, in seconds since the epoch.
+        until: only before this time.
         kinds: only of these kinds.
         limit: how many at the most.
     """
@@ -86,6 +88,9 @@ def select(
     if since is not None:
         conditions.append("at >= ?")
         values.append(since)
+    if until is not None:
+        conditions.append("at < ?")
+        values.append(until)
     if kinds is not None:
         conditions.append(f"kind IN ({', '.join('?' * len(kinds))})")
         values.extend(kinds)

@@ -154,16 +154,19 @@ class Store:
         *,
         session: str | None = None,
         since: float | None = None,
+        until: float | None = None,
         kinds: Collection[EntryKind] | None = None,
         limit: int = DEFAULT_LIMIT,
         timeout: float = TIMEOUT,
     ) -> list[Recorded]:
-        """The newest `limit` entries that fit, the newest last; `since` in seconds since the epoch.
+        """The newest `limit` entries that fit, the newest last; `since` and `until` in seconds since the epoch.
 
         Raises:
             StoreError: the journal cannot be read, or not in time.
         """
-        read = functools.partial(self._database.history, session=session, since=since, kinds=kinds, limit=limit)
+        read = functools.partial(
+            self._database.history, session=session, since=since, until=until, kinds=kinds, limit=limit
+        )
         return await self._in_thread(read, timeout)
 
     async def prune(self, *, timeout: float = TIMEOUT) -> bool:

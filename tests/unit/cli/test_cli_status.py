@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +151,47 @@ def test_history_asks_for_what_was_asked(daemon: Daemon) -> None:
     assert query == {"limit": ["1000"]}
 
 
+@pytest.fixture
+def in_kolkata(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A zone without summer time, so that a time of the clock is one moment."""
+    monkeypatch.setenv("TZ", "IST-5:30")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_kolkata")
+@pytest.mark.parametrize(
+    ("until", "moment"),
+    [
+        ("30m", "2026-01-31T02:42"),
+        ("0s", "2026-01-31T03:12"),
+        ("03:12", "2026-01-31T03:12"),
+        ("03:13", "2026-01-30T03:13"),
+        ("2026-01-30T03:12:30", "2026-01-30T03:12:30"),
+        ("2026-01-30", "2026-01-30T00:00"),
+        ("2026-01-30T03:12:30Z", "2026-01-30T08:42:30"),
+    ],
+)
+def test_a_time_is_a_duration_ago_a_time_of_the_clock_or_a_date(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, until: str, moment: str
+) -> None:
+    monkeypatch.setattr(
+        "wasupervisor.cli.status.time.time", datetime.fromisoformat("2026-01-31T03:12:00+05:30").timestamp
+    )
+    query = history(daemon, "--since", "9d", "--until", until).query
+    assert float(query["until"][0]) == datetime.fromisoformat(f"{moment}+05:30").timestamp()
+    assert history(daemon, "--since", until).query["since"] == query["until"]
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ["--since", "5"],
+        ["--since", "25:61"],
+        ["--until", "later"],
+        ["--since", "1h", "--until", "2h"],
         ["--since", "later"],
         ["--kind", "nonsense"],
         ["--limit", "0"],

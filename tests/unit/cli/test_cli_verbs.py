@@ -1,4 +1,4 @@
-"""recover, restart, pause, resume, reload: what is sent, what is said, and the exit status."""
+"""recover, restart, park, pause, resume, reload: what is sent, what is said, and the exit status."""
 
 from __future__ import annotations
 
@@ -73,6 +73,39 @@ def test_restart_may_be_forced_and_force_is_never_the_default(daemon: Daemon) ->
     assert daemon.bodies() == [{"force": False}, {"force": True}]
 
 
+def test_the_gateway_is_restarted_by_its_own_option(daemon: Daemon) -> None:
+    answer = {**ACCEPTED, "text": "restart_gateway is performed now", "previous_status": None}
+    daemon.answer("/gateway/restart", answer, 202)
+    result = daemon.run("restart", "--gateway")
+    daemon.run("restart", "--gateway", "--force")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "restart_gateway is performed now"
+    assert [one.path for one in daemon.asked] == ["/gateway/restart"] * 2
+    assert daemon.bodies() == [{"force": False}, {"force": True}]
+
+
+def test_without_a_restarter_the_answer_is_printed_and_exits_1(daemon: Daemon) -> None:
+    text = "nothing can restart the gateway: set recovery.restart_gateway"
+    daemon.answer("/gateway/restart", {**WITHHELD, "text": text, "previous_status": None}, 409)
+    result = daemon.run("restart", "--gateway")
+    assert (result.exit_code, result.stdout) == (1, f"not done: {text}\n")
+
+
+@pytest.mark.parametrize("words", [["restart"], ["restart", "s1", "--gateway"], ["restart", "--force"]])
+def test_a_restart_is_of_a_session_or_of_the_gateway(daemon: Daemon, words: list[str]) -> None:
+    result = daemon.run(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "`restart SESSION` or `restart --gateway`" in result.stderr
+    assert daemon.asked == []
+
+
+def test_a_session_is_parked_by_name(daemon: Daemon) -> None:
+    daemon.answer("/sessions/a%20b/park", {**ACCEPTED, "text": "park_session is performed now"}, 202)
+    result = daemon.run("park", "a b")
+    assert (result.exit_code, daemon.bodies()) == (0, [{}])
+    assert result.stdout.startswith("park_session is performed now\n")
+
+
 @pytest.mark.parametrize(
     ("name", "path"),
     [("a/b", "a%2Fb"), ("+49 170", "%2B49%20170"), ("ä?#", "%C3%A4%3F%23"), ("\udcff", "%3F"), ("..x", "..x")],
@@ -121,6 +154,8 @@ def test_a_reload_that_is_not_taken_shows_every_mistake_and_exits_2(daemon: Daem
     [
         (["recover", "s1"], "/sessions/s1/recover", 202, 0),
         (["restart", "s1"], "/sessions/s1/restart", 409, 1),
+        (["restart", "--gateway"], "/gateway/restart", 409, 1),
+        (["park", "s1"], "/sessions/s1/park", 202, 0),
         (["pause"], "/pause", 202, 0),
         (["resume"], "/resume", 202, 0),
         (["reload"], "/reload", 422, 2),

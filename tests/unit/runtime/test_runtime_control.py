@@ -148,6 +148,21 @@ async def test_restart_may_be_forced(tmp_path: Path) -> None:
     assert [(one.kind, one.force) for one in it.orders] == [(OrderKind.RESTART, True)]
 
 
+async def test_a_session_is_parked(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        assert (await it.call("POST", "/sessions/s1/park")).status == 202
+    assert [(one.kind, one.session, one.by) for one in it.orders] == [(OrderKind.PARK, "s1", ME)]
+
+
+async def test_an_order_about_the_gateway_names_no_session_and_may_be_forced(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        it.reply = Reply(order_id="", verdict=Verdict.WITHHELD, text="set recovery.restart_gateway")
+        answer = await it.call("POST", "/gateway/restart", {"force": True})
+    assert (answer.status, answer.json["text"]) == (409, "set recovery.restart_gateway")
+    (order,) = it.orders
+    assert (order.kind, order.session, order.force, order.by) == (OrderKind.RESTART_GATEWAY, None, True, ME)
+
+
 @pytest.mark.parametrize(
     ("path", "name"), [("a%2Fb", "a/b"), ("%C3%A4%20%3F", "ä ?"), ("+49%2B", "+49+"), ("%2e%2e", "..")]
 )
@@ -225,6 +240,8 @@ async def test_a_pause_that_makes_no_sense_says_why(tmp_path: Path, body: object
     ("method", "path", "allow"),
     [
         ("GET", "/sessions/s1/restart", "POST"),
+        ("GET", "/sessions/s1/park", "POST"),
+        ("GET", "/gateway/restart", "POST"),
         ("PUT", "/pause", "POST"),
         ("DELETE", "/reload", "POST"),
         ("OPTIONS", "/resume", "POST"),
@@ -242,7 +259,7 @@ async def test_another_method_than_the_verbs_own_changes_nothing(
 
 @pytest.mark.parametrize(
     "path",
-    ["/gateway/restart", "/redis/check", "/queue/retry-failed", "/sessions/s1/qr", "/sessions/a/b/restart", "/pause/"],
+    ["/gateway/stop", "/redis/check", "/queue/retry-failed", "/sessions/s1/qr", "/sessions/a/b/restart", "/pause/"],
 )
 async def test_what_is_not_built_goes_to_the_read_only_routes_which_do_not_know_it(tmp_path: Path, path: str) -> None:
     async with daemon(tmp_path) as it:
@@ -262,11 +279,11 @@ async def test_a_reload_answers_whether_it_was_taken_and_what_is_wrong(tmp_path:
 
 async def test_the_journal_is_asked_as_the_query_says(tmp_path: Path) -> None:
     async with daemon(tmp_path) as it:
-        answer = await it.call("GET", "/history?session=a%20b&since=12.5&kind=remedy&kind=seen&limit=99999")
+        answer = await it.call("GET", "/history?session=a%20b&since=12.5&until=99.5&kind=remedy&kind=seen&limit=99999")
         await it.call("GET", "/history")
         head = await it.call("HEAD", "/history")
-    assert it.asked[0] == ("a b", 12.5, (EntryKind.REMEDY, EntryKind.SEEN), 10_000)
-    assert it.asked[1] == (None, None, (), 1000)
+    assert it.asked[0] == ("a b", 12.5, (EntryKind.REMEDY, EntryKind.SEEN), 10_000, 99.5)
+    assert it.asked[1] == (None, None, (), 1000, None)
     assert answer.json["entries"] == [
         {
             "id": 3,
@@ -284,7 +301,8 @@ async def test_the_journal_is_asked_as_the_query_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "told"), [("since=x", "numbers"), ("limit=many", "numbers"), ("kind=nonsense", "one of seen")]
+    ("query", "told"),
+    [("since=x", "numbers"), ("until=x", "numbers"), ("limit=many", "numbers"), ("kind=nonsense", "one of seen")],
 )
 async def test_a_question_to_the_journal_that_makes_no_sense_says_why(tmp_path: Path, query: str, told: str) -> None:
     async with daemon(tmp_path) as it:
