@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from wasupervisor.decide.gates import FITTING
 from wasupervisor.decide.ladder import rung_for
-from wasupervisor.model.observation import CloseLook, Uplink, UplinkState
+from wasupervisor.model.observation import CloseLook, Look, ProcessReading, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Remedy, RemedyKind
-from wasupervisor.model.sessions import State
+from wasupervisor.model.sessions import Reason, State
 from wasupervisor.model.value import Value
 
 
@@ -43,16 +43,21 @@ ROWS: tuple[_Row, ...] = (
         "the uplink to WhatsApp is not good now",
         for_ordered=True,
     ),
-    _Row(_claims(State.WORKING), "it came back by itself"),
+    _Row(
+        lambda remedy, look, _u, _p: remedy.cause is not Reason.FALSE_WORKING and _in(look, frozenset({State.WORKING})),
+        "it came back by itself",
+    ),
     _Row(_claims(State.NEEDS_HUMAN), "it waits for a person now"),
     _Row(_claims(State.UNKNOWN, State.NOT_LOADED), "the gateway does not say clearly how it is"),
     _Row(
-        lambda remedy, look, _u, _p: _is_restart(remedy) and not _in(look, FITTING[RemedyKind.RESTART_SESSION]),
-        "it is being stopped",
+        lambda remedy, look, _u, _p: remedy.kind is RemedyKind.START_SESSION and not _in(look, FITTING[remedy.kind]),
+        "it is not stopped any more",
     ),
     _Row(
-        lambda remedy, look, _u, _p: not _is_restart(remedy) and not _in(look, FITTING[RemedyKind.START_SESSION]),
-        "it is not stopped any more",
+        lambda remedy, look, _u, _p: (
+            remedy.kind is not RemedyKind.START_SESSION and _in(look, frozenset({State.STOPPED}))
+        ),
+        "it is being stopped",
     ),
     _Row(
         lambda remedy, look, _u, policy: (
@@ -87,3 +92,82 @@ def objection(remedy: Remedy, look: CloseLook, uplink: Uplink, policy: Policy) -
 
 def _in(look: CloseLook, states: frozenset[State]) -> bool:
     return look.sighting is not None and look.sighting.state in states
+
+
+class Wide(Value, frozen=True):
+    """Everything that is looked at right before a restart of the gateway process."""
+
+    remedy: Remedy
+    look: Look
+    process: ProcessReading
+    uplink: Uplink
+    policy: Policy
+
+    @property
+    def for_process(self) -> bool:
+        """Whether the process itself is the trouble, so that its answers cannot be waited for."""
+        return self.remedy.cause in (Reason.GATEWAY_HUNG, Reason.GATEWAY_GONE)
+
+
+class WideRow(Value, frozen=True):
+    """One objection to a restart of the gateway process."""
+
+    holds: Callable[[Wide], bool]
+    text: str
+    for_ordered: bool = False
+
+
+GATEWAY_ROWS: tuple[WideRow, ...] = (
+    WideRow(
+        lambda seen: seen.look.store_ok is False,
+        "the gateway's database does not answer: a gateway that starts without it throws its identities away",
+        for_ordered=True,
+    ),
+    WideRow(
+        lambda seen: (
+            seen.look.store_ok is None and seen.policy.gateway_kind == "evolution" and seen.look.reachable is True
+        ),
+        "it is not known whether the gateway's database is well",
+        for_ordered=True,
+    ),
+    WideRow(
+        lambda seen: seen.policy.uplink_watched and seen.uplink.state is UplinkState.DOWN,
+        "WhatsApp cannot be reached from here: no session would come back",
+        for_ordered=True,
+    ),
+    WideRow(lambda seen: seen.for_process and seen.look.reachable is True, "the gateway answers again"),
+    WideRow(
+        lambda seen: seen.remedy.cause is Reason.GATEWAY_GONE and seen.process.exists is not False,
+        "its process is there again, or it is not known that it is gone",
+    ),
+    WideRow(
+        lambda seen: seen.remedy.cause is Reason.GATEWAY_HUNG and seen.process.exists is not True,
+        "its process is not there any more, or it is not known whether it is",
+    ),
+    WideRow(
+        lambda seen: not seen.for_process and seen.look.sightings is None,
+        "the list of sessions could not be read again",
+    ),
+    WideRow(lambda seen: not seen.for_process and _all_back(seen), "the sessions came back by themselves"),
+)
+
+
+def gateway_objection(
+    remedy: Remedy, look: Look, process: ProcessReading, uplink: Uplink, policy: Policy
+) -> str | None:
+    """Why the gateway process is not restarted after all, as a sentence; None: go."""
+    if remedy.forced:
+        return None
+    seen = Wide(remedy, look, process, uplink, policy)
+    for row in GATEWAY_ROWS:
+        if (row.for_ordered or not remedy.ordered) and row.holds(seen):
+            return f"{row.text}: {look.detail}" if look.detail and look.sightings is None else row.text
+    return None
+
+
+def _all_back(seen: Wide) -> bool:
+    """Whether every session that it is for works now. A claim to work is none where just that is doubted."""
+    if seen.remedy.cause in (Reason.FALSE_WORKING, Reason.FIGHT):
+        return False
+    states = {one.name: one.state for one in seen.look.sightings or ()}
+    return all(states.get(name) is State.WORKING for name in seen.remedy.sessions)

@@ -30,7 +30,7 @@ class BreakerState(StrEnum):
 
 
 class Breaker(Value, frozen=True):
-    """The breaker of one session."""
+    """The breaker of one session, or of the gateway."""
 
     state: BreakerState = BreakerState.CLOSED
     until: float = 0.0
@@ -59,6 +59,26 @@ class Attempt(Value, frozen=True):
     """It works since the call."""
     falls: int = 0
     """How often it worked after the call and then did not any more."""
+    run: int | None = None
+    """The run of the gateway process in which it was made; None: written by an older version."""
+
+
+class GatewayAttempt(Value, frozen=True):
+    """A restart of the gateway process on the books: under way, or its effect is being verified."""
+
+    id: str
+    at: float
+    cause: Reason
+    sessions: tuple[str, ...] = ()
+    """Whom it was to heal; empty when it was the gateway itself."""
+    run: int = 0
+    """The run of the gateway process that it was to end."""
+    ordered: bool = False
+    outcome: Outcome | None = None
+    """None: the restarter is at work, or the supervisor died before it heard the end."""
+    ended: float = 0.0
+    back_at: float | None = None
+    """When the new process answered with a list of sessions."""
 
 
 class SessionMemory(Value, frozen=True):
@@ -109,6 +129,16 @@ class SessionMemory(Value, frozen=True):
     breaker: Breaker = Breaker()
     withheld: str = ""
     """Code of the last withholding in the journal, so that each is told once."""
+    refused: bool = False
+    """While it has been starting, WhatsApp answered an upgrade with something else than a websocket."""
+    fallen: tuple[float, ...] = ()
+    """When it lately fell from working, by itself."""
+    fought: float | None = None
+    """When the gateway was restarted to end a fight for it."""
+    parked: bool = False
+    """Stopped by us, its credentials kept, until a person recovers it."""
+    gateway_tried: float | None = None
+    """When a restart of the gateway was found not to have healed it."""
     probe: ProbeMemory | None = None
     hearing: Hearing | None = None
 
@@ -180,6 +210,16 @@ class GatewayMemory(Value, frozen=True):
     last_remedy: float | None = None
     made: tuple[float, ...] = ()
     """Times of the remedies of all sessions of the last hour."""
+    gone_since: float | None = None
+    """Since when its process is known not to be there."""
+    attempt: GatewayAttempt | None = None
+    breaker: Breaker = Breaker()
+    not_before: float = 0.0
+    """No restart of the process before: after one that was withheld by the last look."""
+    unmade: int = 0
+    """Restarts in a row that were not made after all."""
+    withheld: str = ""
+    """Code of the last withholding in the journal."""
     canaries: int = 0
     """Lone canaries in a row that healed nothing."""
     canary_not_before: float = 0.0

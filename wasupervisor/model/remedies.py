@@ -30,6 +30,8 @@ class Remedy(Value, frozen=True):
     """The sentence that is journaled."""
     cause: Reason = Reason.NONE
     """What it is to heal."""
+    sessions: tuple[str, ...] = ()
+    """Of a restart of the gateway: whom it is to heal; empty when it is for the gateway itself."""
     lone: bool = False
     """Performed though no other session works: the one canary, or a person's order."""
     ordered: bool = False
