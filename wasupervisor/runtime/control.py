@@ -59,8 +59,12 @@ class Daemon(Protocol):
         kinds: tuple[EntryKind, ...],
         limit: int,
         until: float | None = None,
+        shared: bool = False,
     ) -> list[Recorded]:
-        """Entries of the journal, the newest last; `since` and `until` in seconds since the epoch."""
+        """Entries of the journal, the newest last; `since` and `until` in seconds since the epoch.
+
+        `shared`: with those that name no session.
+        """
         ...
 
 
@@ -161,7 +165,7 @@ class Control:
         except ValueError as error:
             return _bad(f"cannot look for this: {error}; a kind is one of {', '.join(EntryKind)}")
         try:
-            found = await self._daemon.history(query.get("session"), since, kinds, limit, until)
+            found = await self._daemon.history(query.get("session"), since, kinds, limit, until, "shared" in query)
         except StoreError as error:
             return Response.json(503, {"error": str(error)})
         return Response.json(200, {"entries": [{"id": one.id, "at": one.at, **_entry(one)} for one in found]})

@@ -145,10 +145,13 @@ class Daemon:
         kinds: tuple[EntryKind, ...],
         limit: int,
         until: float | None = None,
+        shared: bool = False,
     ) -> list[Recorded]:
         """Entries of the journal, the newest last."""
         store = self._parts.state.store
-        return await store.history(session=session, since=since, until=until, kinds=kinds or None, limit=limit)
+        return await store.history(
+            session=session, shared=shared, since=since, until=until, kinds=kinds or None, limit=limit
+        )
 
     async def _open(self, stack: AsyncExitStack) -> Opened | None:
         """Take what may be refused, and leave its return to the stack. None: a stop came meanwhile."""
@@ -216,6 +219,7 @@ class Daemon:
             "the control socket": functools.partial(Server(verbs).serve, opened.control),
             "reloading": self._reloader.run,
             "pruning the journal": self._prune,
+            "recording for replay": self._parts.recording.run,
         }
         for name, work in side_work.items():
             tasks.start_soon(functools.partial(tend, name, work), name=name)
@@ -256,6 +260,7 @@ class Daemon:
             await performer.cut_off()
         parts.cycle.note(Entry(kind=EntryKind.SUPERVISOR, text="stopped"))
         await attempt("writing down the last of it", parts.cycle.finish())
+        await attempt("keeping the last of the recording", parts.recording.close())
         await attempt("saying that it has stopped", parts.publisher.stopped())
         log.debug("the stop took %.2f s", self._clock() - self._stop_asked)
 

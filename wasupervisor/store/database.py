@@ -129,6 +129,7 @@ class Database:
         self,
         *,
         session: str | None = None,
+        shared: bool = False,
         since: float | None = None,
         until: float | None = None,
         kinds: Collection[EntryKind] | None = None,
@@ -142,7 +143,15 @@ class Database:
         if self._connection is None:
             return []
         try:
-            return journal.select(self._connection, session=session, since=since, until=until, kinds=kinds, limit=limit)
+            return journal.select(
+                self._connection,
+                session=session,
+                shared=shared,
+                since=since,
+                until=until,
+                kinds=kinds,
+                limit=limit,
+            )
         except sqlite3.Error as error:
             self._learn_from(error)
             raise StoreError(f"the journal in {self.path} cannot be read: {describe(error)}") from None

@@ -65,6 +65,7 @@ def select(
     connection: sqlite3.Connection,
     *,
     session: str | None = None,
+    shared: bool = False,
     since: float | None = None,
     until: float | None = None,
     kinds: Collection[EntryKind] | None = None,
@@ -75,6 +76,7 @@ def select(
     Args:
         connection: to the database.
         session: only of this session.
+        shared: with what names no session and so concerns all of them.
         since: only from this time on, in seconds since the epoch.
         until: only before this time.
         kinds: only of these kinds.
@@ -83,7 +85,7 @@ def select(
     conditions: list[str] = []
     values: list[object] = []
     if session is not None:
-        conditions.append("session = ?")
+        conditions.append("(session = ? OR session IS NULL)" if shared else "session = ?")
         values.append(session)
     if since is not None:
         conditions.append("at >= ?")

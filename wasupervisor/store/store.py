@@ -153,6 +153,7 @@ class Store:
         self,
         *,
         session: str | None = None,
+        shared: bool = False,
         since: float | None = None,
         until: float | None = None,
         kinds: Collection[EntryKind] | None = None,
@@ -165,7 +166,7 @@ class Store:
             StoreError: the journal cannot be read, or not in time.
         """
         read = functools.partial(
-            self._database.history, session=session, since=since, until=until, kinds=kinds, limit=limit
+            self._database.history, session=session, shared=shared, since=since, until=until, kinds=kinds, limit=limit
         )
         return await self._in_thread(read, timeout)
 

@@ -279,11 +279,11 @@ async def test_a_reload_answers_whether_it_was_taken_and_what_is_wrong(tmp_path:
 
 async def test_the_journal_is_asked_as_the_query_says(tmp_path: Path) -> None:
     async with daemon(tmp_path) as it:
-        answer = await it.call("GET", "/history?session=a%20b&since=12.5&until=99.5&kind=remedy&kind=seen&limit=99999")
+        answer = await it.call("GET", "/history?session=a%20b&since=12.5&shared=1&until=99.5&kind=remedy&kind=seen&limit=99999")
         await it.call("GET", "/history")
         head = await it.call("HEAD", "/history")
-    assert it.asked[0] == ("a b", 12.5, (EntryKind.REMEDY, EntryKind.SEEN), 10_000, 99.5)
-    assert it.asked[1] == (None, None, (), 1000, None)
+    assert it.asked[0] == ("a b", 12.5, (EntryKind.REMEDY, EntryKind.SEEN), 10_000, 99.5, True)
+    assert it.asked[1] == (None, None, (), 1000, None, False)
     assert answer.json["entries"] == [
         {
             "id": 3,

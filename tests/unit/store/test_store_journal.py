@@ -34,6 +34,7 @@ def test_history_filters_by_session_time_and_kind_with_the_newest_last(tmp_path:
     assert texts(subject, session="a") == list("0246")
     assert texts(subject, session="a", limit=2) == list("46")
     assert texts(subject, session="c") == []
+    assert texts(subject, session="a", shared=True, since=NOW + 3) == list("4689")
     assert texts(subject, since=NOW + 8) == list("89")
     assert texts(subject, since=NOW + 3, until=NOW + 5) == list("34")
     assert texts(subject, kinds=[EntryKind.REMEDY]) == list("258")
