@@ -25,7 +25,6 @@ _NOT_YET = (
     "queue",
     "health.haproxy_agent",
     "control.token_file",
-    "state.record",
     "alerts",
     "dead_man",
 )

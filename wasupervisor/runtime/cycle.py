@@ -22,6 +22,7 @@ from wasupervisor.model.remedies import Reply, Verdict
 from wasupervisor.runtime.inbox import Inbox
 from wasupervisor.runtime.logs import log_entry
 from wasupervisor.runtime.performing import STOPPING, Performer
+from wasupervisor.runtime.recording import Taken
 from wasupervisor.runtime.watch import Readings, Watch
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,9 @@ class Cycle:
         now: Callable[[], float],
         dice: Random,
         tasks: TaskGroup,
+        taken: Callable[[Taken], None] = lambda _taken: None,
     ) -> None:
+        """`taken` is told each step as it was made."""
         self.memory = memory
         self.watch = watch
         self.policy = policy
@@ -65,6 +68,7 @@ class Cycle:
         self._now = now
         self._dice = dice
         self._tasks = tasks
+        self._taken = taken
         self._first = True
         self._ask_uplink = False
         self._writable = True
@@ -129,12 +133,14 @@ class Cycle:
             results=results,
             orders=orders,
         )
+        now, dice = self._now(), self._dice.random()
         try:
-            decision = step(self.memory, observation, self._now(), self._dice.random(), self.policy)
+            decision = step(self.memory, observation, now, dice, self.policy)
         except BaseException:
             self._performer.put_back(results)
             self._inbox.refuse(orders, BROKEN)
             raise
+        self._taken(Taken(self.memory, observation, now, dice, self.policy, decision))
         self._first = False
         self._ask_uplink = decision.ask_uplink
         for entry in decision.journal:

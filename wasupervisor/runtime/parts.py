@@ -16,6 +16,7 @@ from wasupervisor.runtime.performing import Performer
 from wasupervisor.runtime.publishing import Publisher
 from wasupervisor.runtime.pulse import Pulse
 from wasupervisor.runtime.recorder import StoreRecorder
+from wasupervisor.runtime.recording import Recording
 from wasupervisor.runtime.state import OpenState
 from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.watch import Watch
@@ -33,6 +34,7 @@ class Parts:
     performer: Performer
     publisher: Publisher
     cycle: Cycle
+    recording: Recording
 
     @classmethod
     def wire(
@@ -51,7 +53,8 @@ class Parts:
         pulse = Pulse(settings.gateway.poll_every, clock)
         inbox = Inbox(pulse.wake)
         performer = Performer(tasks, watch, policy, pulse.wake)
-        publisher = Publisher(settings, state, notifier, clock)
+        recording = Recording(settings.state.directory, settings.state.record)
+        publisher = Publisher(settings, state, notifier, clock, recording)
         cycle = Cycle(
             state.memory,
             watch=watch,
@@ -63,16 +66,18 @@ class Parts:
             now=state.timeline.now,
             dice=dice,
             tasks=tasks,
+            taken=recording.take,
         )
         cycle.note(*state.entries)
         notifier.wait_at_least(_patience(settings))
-        return cls(clock, notifier, state, pulse, inbox, performer, publisher, cycle)
+        return cls(clock, notifier, state, pulse, inbox, performer, publisher, cycle, recording)
 
     def use(self, settings: Settings) -> None:
         """Follow other settings in what is not the cycle's."""
         self.pulse.every = settings.gateway.poll_every
         self.publisher.use(settings)
         self.notifier.wait_at_least(_patience(settings))
+        self.recording.keep = settings.state.record
         store, limits = self.state.store, settings.state.journal
         store.keep, store.max_bytes = limits.keep, limits.max
 

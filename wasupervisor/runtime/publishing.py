@@ -15,6 +15,7 @@ from wasupervisor.report.document import BEFORE_FIRST_LOOK, Document, Documents,
 from wasupervisor.report.names import HashedNames
 from wasupervisor.report.probes import Probes
 from wasupervisor.runtime.filing import FileWriter
+from wasupervisor.runtime.recording import Recording
 from wasupervisor.runtime.state import OpenState
 from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.watch import Readings
@@ -23,10 +24,18 @@ from wasupervisor.runtime.watch import Readings
 class Publisher:
     """Two boards: one for the read-only port and the file, and one with plain names for the operator's socket."""
 
-    def __init__(self, settings: Settings, state: OpenState, notifier: Notifier, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        state: OpenState,
+        notifier: Notifier,
+        clock: Callable[[], float],
+        recording: Recording,
+    ) -> None:
         self._state = state
         self._notifier = notifier
         self._clock = clock
+        self._recording = recording
         self._started = clock()
         self._file = FileWriter(settings.health.file)
         self.use(settings)
@@ -93,6 +102,8 @@ class Publisher:
             notes.append(f"The gateway's process: {process.detail}")
         if self._file.trouble:
             notes.append(f"The health file cannot be written: {self._file.trouble}")
+        if self._recording.trouble:
+            notes.append(f"The recording for `replay` is not written: {self._recording.trouble}")
         return Facts(
             version=__version__,
             uptime=self._clock() - self._started,

@@ -14,7 +14,7 @@ from wasupervisor.store.errors import StoreError
 logger = logging.getLogger(__name__)
 
 _OTHERS = 0o077
-_OUR_NAMES = ("lock", "state.db", "memory.corrupt-", "lost+found")
+_OUR_NAMES = ("lock", "state.db", "memory.corrupt-", "names.key", "recording", "lost+found")
 
 
 def prepare_directory(directory: Path) -> None:

@@ -98,7 +98,6 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
         ("queue: {names: [a]}", "queue"),
         ("health: {haproxy_agent: 127.0.0.1:8091}", "health.haproxy_agent"),
         ("control: {token_file: /t}", "control.token_file"),
-        ("state: {record: 24h}", "state.record"),
         ("alerts: [{to: 'https://h/x'}]", "alerts"),
         ("dead_man: https://h/x", "dead_man"),
     ],
