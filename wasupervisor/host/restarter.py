@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from wasupervisor.model.remedies import Outcome
@@ -18,11 +19,50 @@ class Restarted(Value, frozen=True):
 
 
 class Restarter(Protocol):
-    """One way to restart the gateway. Never raises."""
+    """One way to restart the gateway. Never raises, and ends within minutes."""
 
     by: str
     """systemd, docker, command or kubelet."""
+    wanted_for: float
+    """Seconds for which what `restart` left behind may wait for a new process; 0: when it returns, all is done."""
 
     async def restart(self) -> Restarted:
-        """Stop the gateway gracefully and start it again, in every case."""
+        """Stop the gateway gracefully and start it again, in every case.
+
+        Cancelled, it leaves what it has begun alone: half a restart is worse than one that nobody waits for.
+        """
         ...
+
+    async def settle(self) -> None:
+        """Want no restart any more: a new process was seen, or none came in time, or we have just begun."""
+        ...
+
+
+def open_restarter(
+    by: str, *, unit: str | None, container: str | None, argv: tuple[str, ...], file: Path | None
+) -> Restarter | None:
+    """Give the way that `recovery.restart_gateway` names; None for `none`. Nothing is done yet.
+
+    Raises:
+        ValueError: what it needs is not given, which the configuration does not let through.
+    """
+    # Only the one that is configured is loaded.
+    if by == "systemd" and unit is not None:
+        from wasupervisor.host.restart_systemd import SystemdRestarter  # noqa: PLC0415
+
+        return SystemdRestarter(unit)
+    if by == "docker" and container is not None:
+        from wasupervisor.host.restart_docker import DockerRestarter  # noqa: PLC0415
+
+        return DockerRestarter(container)
+    if by == "command" and argv:
+        from wasupervisor.host.restart_command import CommandRestarter  # noqa: PLC0415
+
+        return CommandRestarter(argv)
+    if by == "kubelet" and file is not None:
+        from wasupervisor.host.restart_kubelet import KubeletRestarter  # noqa: PLC0415
+
+        return KubeletRestarter(file)
+    if by == "none":
+        return None
+    raise ValueError(f"cannot restart the gateway by {by!r}: it is unknown, or its key is missing")
