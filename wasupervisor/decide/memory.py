@@ -155,22 +155,52 @@ class ProbeMemory(Value, frozen=True):
 
 
 class Hearing(Value, frozen=True):
-    """When a session usually hears something. Changes at most every few minutes, so that it is cheap to write."""
+    """When a session usually hears something. Changes at most every ten minutes, so that it is cheap to write."""
 
     value: int | None = None
-    """The activity that was seen last."""
-    at: float | None = None
-    """When it grew last, rounded."""
-    hours: str = ""
-    """How often something was heard in each of the 168 hours of the week; empty: never learnt."""
-    weeks: int = 0
-    """Hours that were watched, whole weeks."""
+    """The activity that was read last; None: it was not told."""
+    at: float = 0.0
+    """When it was last seen to have grown; at first when it was read first."""
+    heard: int | None = None
+    """In how many slots of the present hour it grew; None: this hour tells nothing of it."""
+    week: str = ""
+    """Which hours of the week were busy (`decide/week.py`); empty: none was watched."""
+    watched: int = 0
+    """Hours that were watched."""
+    silent: int = 0
+    """Usually busy hours that have passed without a sign of life since the last one."""
+    longest: int = 0
+    """The longest such silence that ended by itself, in hours; an hour less for each week."""
     deaf: bool = False
-    """Told as deaf."""
+    """Told as deaf, and not heard since."""
+
+
+class Listening(Value, frozen=True):
+    """The hour that is being watched for all sessions together."""
+
+    hour: int
+    """Of the week."""
+    began: float
+    """When it was first seen."""
+    slot: float
+    """When its present slot began."""
+    run: int
+    """The run of the gateway process."""
+    broken: bool = False
+    """Something happened in it by which it cannot be judged."""
+    paused: bool = False
+    """Hands off: whatever is not heard now may be an operator's work."""
+    trusted_from: float = 0.0
+    """The wall clock was set: until then nothing is said."""
+    silent: bool = False
+    """Told that most sessions are silent together."""
 
 
 class Episode(Value, frozen=True):
-    """Something that a person was told of and that is not over."""
+    """Something that a person was told of, or is about to be, and that is not over.
+
+    Sessions that were told of together share an id, and each leaves by itself.
+    """
 
     id: str
     kind: AlertKind
@@ -178,6 +208,9 @@ class Episode(Value, frozen=True):
     session: str | None = None
     reason: Reason = Reason.NONE
     what: str = ""
+    """As it was told at the begin."""
+    told_at: float | None = None
+    """When a person was told of it last; None: not yet."""
     fine_since: float | None = None
     """Since when it would be over, if it stays so."""
 
@@ -223,6 +256,8 @@ class GatewayMemory(Value, frozen=True):
     canaries: int = 0
     """Lone canaries in a row that healed nothing."""
     canary_not_before: float = 0.0
+    listening: Listening | None = None
+    """None: no session told any activity yet."""
 
 
 class IncidentMemory(Value, frozen=True):

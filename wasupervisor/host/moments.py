@@ -9,6 +9,9 @@ from pathlib import Path
 Clock = Callable[[], float]
 """Gives seconds that never go back."""
 
+BUILT = 2026
+"""No clock is right that shows an earlier year."""
+
 
 def boottime() -> float:
     """Seconds since this machine booted, suspended time included (CLOCK_BOOTTIME).
@@ -30,3 +33,13 @@ def boot_id() -> str | None:
 def wall_time_of(moment: float) -> float:
     """A moment of `boottime` in seconds since the epoch, by the wall clock as it is set now."""
     return time.time() - boottime() + moment
+
+
+def hour_of_week(now: float | None = None) -> int | None:
+    """The hour of the week by the wall clock: 0 is Monday 00:00-00:59 local time.
+
+    Returns:
+        None while the wall clock was obviously never set, as on a board without a battery.
+    """
+    local = time.localtime(now)
+    return None if local.tm_year < BUILT else local.tm_wday * 24 + local.tm_hour

@@ -15,6 +15,7 @@ from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.hearing import hear
 from wasupervisor.decide.memory import Memory
 from wasupervisor.decide.step import step
+from wasupervisor.host.moments import hour_of_week
 from wasupervisor.model.journal import Entry
 from wasupervisor.model.observation import Observation
 from wasupervisor.model.policy import Policy
@@ -56,8 +57,9 @@ class Cycle:
         dice: Random,
         tasks: TaskGroup,
         taken: Callable[[Taken], None] = lambda _taken: None,
+        local_hour: Callable[[], int | None] = hour_of_week,
     ) -> None:
-        """`taken` is told each step as it was made."""
+        """`taken` is told each step as it was made; `local_hour` gives the hour of the week, 0 is Monday 00:00."""
         self.memory = memory
         self.watch = watch
         self.policy = policy
@@ -69,6 +71,7 @@ class Cycle:
         self._dice = dice
         self._tasks = tasks
         self._taken = taken
+        self._local_hour = local_hour
         self._first = True
         self._ask_uplink = False
         self._writable = True
@@ -132,6 +135,7 @@ class Cycle:
             state_writable=self._writable,
             results=results,
             orders=orders,
+            hour_of_week=self._local_hour(),
         )
         now, dice = self._now(), self._dice.random()
         try:

@@ -13,7 +13,7 @@ from wasupervisor.config.schema import Settings
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.memory import Memory, load
 from wasupervisor.decide.step import step
-from wasupervisor.host.moments import boot_id, boottime
+from wasupervisor.host.moments import boot_id, boottime, hour_of_week
 from wasupervisor.model.observation import Observation
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.sessions import State
@@ -64,7 +64,9 @@ async def look_once(settings: Settings) -> Once:
     finally:
         await watch.aclose()
     memory, timeline, why_not = await _remembered(settings)
-    observation = Observation(look=readings.look, process=readings.process, uplink=readings.uplink)
+    observation = Observation(
+        look=readings.look, process=readings.process, uplink=readings.uplink, hour_of_week=hour_of_week()
+    )
     if memory is None:
         decision = step(Memory(), observation, timeline.now(), 0.0, _impatient(policy))
     else:
