@@ -18,7 +18,7 @@ _NOT_YET = (
     "process.cpu",
     "recovery.qr_interval",
     "recovery.park",
-    "recovery.restart_gateway",
+    "recovery.restart_gateway.force",
     "recovery.maintenance",
     "redis",
     "vault",

@@ -40,8 +40,8 @@ class Restarter(Protocol):
 
 def open_restarter(
     by: str, *, unit: str | None, container: str | None, argv: tuple[str, ...], file: Path | None
-) -> Restarter | None:
-    """Give the way that `recovery.restart_gateway` names; None for `none`. Nothing is done yet.
+) -> Restarter:
+    """Give the way that `recovery.restart_gateway` names. Nothing is done yet.
 
     Raises:
         ValueError: what it needs is not given, which the configuration does not let through.
@@ -63,6 +63,4 @@ def open_restarter(
         from wasupervisor.host.restart_kubelet import KubeletRestarter  # noqa: PLC0415
 
         return KubeletRestarter(file)
-    if by == "none":
-        return None
     raise ValueError(f"cannot restart the gateway by {by!r}: it is unknown, or its key is missing")

@@ -51,6 +51,7 @@ class Board:
         self._clock = clock
         self._started = False
         self._ending: tuple[Status, str] | None = None
+        self._held: str | None = None
         self._shown = first.document
         self._made: dict[Callable[[Document], bytes], tuple[Document, bytes]] = {}
 
@@ -66,6 +67,15 @@ class Board:
     def set_stopped(self) -> None:
         """Nobody looks any more."""
         self._ending = (Status.STOPPED, "the supervisor has stopped")
+
+    def hold(self, why: str | None) -> None:
+        """Not ready for this reason, whatever a cycle finds; None: as the cycles find it, again."""
+        self._held = why
+
+    @property
+    def held(self) -> str | None:
+        """Why it is not ready, whatever a cycle finds."""
+        return self._held
 
     @property
     def snapshot(self) -> Snapshot:
@@ -92,15 +102,19 @@ class Board:
         return self._clock() > self._snapshot.expires
 
     def shown(self) -> Document:
-        """The document as it holds now: the published one, but when the supervisor ends or its last look is too old."""
+        """The document as it holds now.
+
+        It is the published one, but when the supervisor ends, its last look is too old, or readiness is held back.
+        """
         published = self._snapshot.document
         override = self._ending or ((Status.UNHEALTHY, self.age()) if self.is_stale() else None)
-        if override is None:
+        if override is None and self._held is None:
             return published
-        status, why = override
-        shown = self._shown
-        if (shown.status, shown.why, shown.written_at) != (status, why, published.written_at):
-            shown = msgspec.structs.replace(published, status=status, why=why, ready=False, ready_why=why)
+        status, why = override or (published.status, published.why)
+        ready_why = why if self._held is None or override is not None else self._held
+        made, shown = (status, why, ready_why, published.written_at), self._shown
+        if (shown.status, shown.why, shown.ready_why, shown.written_at) != made:
+            shown = msgspec.structs.replace(published, status=status, why=why, ready=False, ready_why=ready_why)
             self._shown = shown
         return shown
 

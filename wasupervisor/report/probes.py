@@ -103,6 +103,8 @@ class Probes:
         checks = [_Check("fresh", board.started and not board.is_stale(), board.age())]
         if board.ending:
             checks.append(_Check("supervisor", False, shown.why))
+        if board.held is not None:
+            checks.append(_Check("restart", False, board.held))
         if not sessions and not policies:
             checks.append(_Check("ready_when", snapshot.document.ready, snapshot.document.ready_why))
             return checks

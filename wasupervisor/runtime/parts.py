@@ -12,7 +12,7 @@ from wasupervisor.config.policy import policy_of
 from wasupervisor.config.schema import Settings
 from wasupervisor.runtime.cycle import Cycle
 from wasupervisor.runtime.inbox import Inbox
-from wasupervisor.runtime.performing import Performer
+from wasupervisor.runtime.performing import PROBE_TIMEOUT, Performer
 from wasupervisor.runtime.publishing import Publisher
 from wasupervisor.runtime.pulse import Pulse
 from wasupervisor.runtime.recorder import StoreRecorder
@@ -20,6 +20,7 @@ from wasupervisor.runtime.recording import Recording
 from wasupervisor.runtime.state import OpenState
 from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.watch import Watch
+from wasupervisor.runtime.wiring import open_restart
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,11 @@ class Parts:
         )
         cycle.note(*state.entries)
         notifier.wait_at_least(_patience(settings))
-        return cls(clock, notifier, state, pulse, inbox, performer, publisher, cycle, recording)
+        parts = cls(clock, notifier, state, pulse, inbox, performer, publisher, cycle, recording)
+        parts._use_hands(settings)
+        if performer.restart is not None:
+            tasks.start_soon(performer.restart.settle, name="settle an earlier restart")
+        return parts
 
     def use(self, settings: Settings) -> None:
         """Follow other settings in what is not the cycle's."""
@@ -80,6 +85,12 @@ class Parts:
         self.recording.keep = settings.state.record
         store, limits = self.state.store, settings.state.journal
         store.keep, store.max_bytes = limits.keep, limits.max
+        self._use_hands(settings)
+
+    def _use_hands(self, settings: Settings) -> None:
+        performer, probe = self.performer, settings.sessions.probe
+        performer.restart = open_restart(settings, hold=self.publisher.hold, wake=self.pulse.wake)
+        performer.probe_timeout = PROBE_TIMEOUT if probe is None else probe.timeout
 
 
 def _patience(settings: Settings) -> float:

@@ -66,6 +66,11 @@ class Publisher:
         self._notifier.status(_status_line(health))
         await self._file.write(self._board.body())
 
+    def hold(self, why: str | None) -> None:
+        """Not ready for this reason, whatever the cycles find; None: as they find it. The file follows with a turn."""
+        for board in (self._board, self._plain_board):
+            board.hold(why)
+
     async def stopping(self) -> None:
         """Not ready from now on, in every place that says so."""
         for board in (self._board, self._plain_board):

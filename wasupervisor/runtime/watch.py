@@ -26,6 +26,9 @@ UPLINK_STALE = 60.0
 CLOSE_WITHIN = 1.0
 """Seconds for saying goodbye to the gateway."""
 
+TURN_MARGIN = 10.0
+"""Seconds beyond two whole looks for which the next turn's is waited for: a disk that hangs costs 7."""
+
 
 class Readings(NamedTuple):
     """What one cycle saw."""
@@ -54,6 +57,12 @@ class Watch:
         self._clock = clock
         self._last_uplink: tuple[float, Uplink] | None = None
         self._asking = False
+        self._begun = 0
+        self._finished = 0
+        """The number of the look that was finished last."""
+        self._end_of_look = anyio.Event()
+        self.last: Readings | None = None
+        """What the last finished look saw."""
 
     async def observe(self, *, ask_uplink: bool, tasks: TaskGroup) -> Readings:
         """Look at everything. Takes no longer than `gateway.timeout`; what has not answered by then is unknown.
@@ -62,6 +71,7 @@ class Watch:
             ask_uplink: whether something is not well, so that WhatsApp may be asked.
             tasks: where a question to the uplink runs on, for it must not delay the cycle.
         """
+        self._begun += 1
         if ask_uplink and not self._asking and self._uplink_age() >= UPLINK_EVERY:
             self._asking = True
             tasks.start_soon(self._ask_uplink, name="uplink")
@@ -76,7 +86,32 @@ class Watch:
 
                 both.start_soon(read_process)
                 look = await self.gateway.look()
-        return Readings(look, process, self._uplink_now())
+        self.last, self._finished = Readings(look, process, self._uplink_now()), self._begun
+        self._end_of_look.set()
+        self._end_of_look = anyio.Event()
+        return self.last
+
+    async def next(self) -> Readings | None:
+        """Wait until a look is finished, whoever takes it."""
+        await self._end_of_look.wait()
+        return self.last
+
+    async def anew(self, wake: Callable[[], None]) -> Readings | None:
+        """What a look sees that begins from now on: the cycle's next, for the gateway is not to be asked twice.
+
+        Args:
+            wake: makes the next turn come at once.
+
+        Returns:
+            None when no turn was made in time.
+        """
+        asked = self._begun
+        with anyio.move_on_after(2 * self._timeout + TURN_MARGIN):
+            while self._finished <= asked:
+                wake()
+                await self.next()
+            return self.last
+        return None
 
     async def with_uplink(self, readings: Readings) -> Readings:
         """The same with the uplink, when nobody asked for it lately: for an order, which has to be judged now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from wasupervisor.config.schema import Settings, Uplink
 from wasupervisor.gateways.base import open_gateway
@@ -11,6 +11,9 @@ from wasupervisor.host.found import Find
 from wasupervisor.host.process import ProcessWatch
 from wasupervisor.host.uplink import Check, UplinkWatch
 from wasupervisor.runtime.watch import Watch
+
+if TYPE_CHECKING:
+    from wasupervisor.runtime.restarting import GatewayRestart
 
 
 def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
@@ -35,6 +38,28 @@ def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
         timeout=gateway.timeout,
         clock=clock,
     )
+
+
+def open_restart(
+    settings: Settings, *, hold: Callable[[str | None], None], wake: Callable[[], None]
+) -> GatewayRestart | None:
+    """How the gateway process is restarted, as the settings want it; None and nothing loaded with `by: none`.
+
+    Args:
+        settings: the whole of them.
+        hold: has readiness say no, with the reason; None: no longer.
+        wake: makes the next turn come at once.
+    """
+    wanted = settings.recovery.restart_gateway
+    if wanted.by == "none":
+        return None
+    from wasupervisor.host.restarter import open_restarter  # noqa: PLC0415
+    from wasupervisor.runtime.restarting import GatewayRestart  # noqa: PLC0415
+
+    restarter = open_restarter(
+        wanted.by, unit=wanted.unit, container=wanted.container, argv=wanted.argv, file=wanted.file
+    )
+    return GatewayRestart(restarter, drain=wanted.drain, hold=hold, wake=wake)
 
 
 def _open_uplink(uplink: Uplink, clock: Callable[[], float]) -> UplinkWatch:

@@ -66,7 +66,6 @@ health: {ready_when: all, rise: 27, fall: 28}
         fall=28,
         restart_spacing=60.0,
         notes=(
-            "recovery.restart_gateway is configured, and this version does not act on it yet",
             "recovery.backoff.first is 11s, and evolution gets 60s between two restarts of one session all the same",
         ),
     )
@@ -92,7 +91,10 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
         ("process: {find: {docker: waha}}", "process.find.docker"),
         ("recovery: {park: auto}", "recovery.park"),
         ("recovery: {maintenance: {hours: '03:00-05:00'}}", "recovery.maintenance"),
-        ("recovery: {restart_gateway: {by: docker, container: waha}}", "recovery.restart_gateway"),
+        (
+            "recovery: {restart_gateway: {by: command, argv: [pm2, restart, waha], force: true}}",
+            "recovery.restart_gateway.force",
+        ),
         ("redis: {url: 'redis://h'}", "redis"),
         ("vault: {}", "vault"),
         ("queue: {names: [a]}", "queue"),

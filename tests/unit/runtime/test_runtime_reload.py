@@ -126,8 +126,6 @@ async def test_old_connections_are_closed_once_no_remedy_uses_them(tmp_path: Pat
             closed.append(True)
 
         before.aclose = close  # type: ignore[method-assign]
-        under_way = anyio.CancelScope()
-        it.parts.performer._scopes.add(under_way)
         it.parts.performer._idle = anyio.Event()
         await it.reload(gateway="gateway: {kind: waha, url: 'http://127.0.0.1:8'}\n")
         await anyio.wait_all_tasks_blocked()

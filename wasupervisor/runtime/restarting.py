@@ -1,0 +1,107 @@
+"""Restarts the gateway process: drain, a last look, the restarter. Loaded only where one is configured."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import anyio
+
+from wasupervisor.decide.confirm import gateway_objection
+from wasupervisor.host.restarter import Restarted, Restarter
+from wasupervisor.model.policy import Policy
+from wasupervisor.model.remedies import Outcome, Remedy
+from wasupervisor.runtime.performing import FRESH_UPLINK, Attempt
+from wasupervisor.runtime.watch import Readings, Watch
+
+log = logging.getLogger(__name__)
+
+DRAINING = "draining before a restart of the gateway"
+RESTARTING = "the gateway is being restarted"
+UNSEEN = "the gateway could not be looked at once more"
+
+
+class GatewayRestart:
+    """One way to restart it, and what has to happen around it."""
+
+    def __init__(
+        self, restarter: Restarter, *, drain: float, hold: Callable[[str | None], None], wake: Callable[[], None]
+    ) -> None:
+        """Nothing is done yet.
+
+        Args:
+            restarter: who restarts it.
+            drain: seconds for which readiness says no before.
+            hold: has readiness say no, with the reason; None: no longer.
+            wake: makes the next turn come at once.
+        """
+        self._restarter = restarter
+        self._drain = drain
+        self._hold = hold
+        self._wake = wake
+
+    async def settle(self) -> None:
+        """At our start: what an earlier run of ours wanted is not wanted any more."""
+        await self._restarter.settle()
+
+    async def perform(self, attempt: Attempt, policy: Policy) -> None:
+        """Drain, look once more, restart. Nothing is drained that will not be restarted as far as can be seen."""
+        remedy, watch = attempt.remedy, attempt.watch
+        try:
+            against = await self._objection(remedy, watch, watch.last, policy)
+            if against is None:
+                await self._drained()
+                against = await self._objection(remedy, watch, await watch.anew(self._wake), policy)
+            if against is not None:
+                attempt.end(Outcome.WITHHELD, against)
+            elif attempt.begin():
+                self._hold(RESTARTING)
+                restarted = await self._restart(watch)
+                attempt.end(restarted.outcome, restarted.detail)
+        finally:
+            self._hold(None)
+
+    async def _drained(self) -> None:
+        if self._drain > 0:
+            log.info("%s: readiness says no for %g s", DRAINING, self._drain)
+            self._hold(DRAINING)
+            self._wake()  # for the health file
+            await anyio.sleep(self._drain)
+
+    async def _objection(self, remedy: Remedy, watch: Watch, readings: Readings | None, policy: Policy) -> str | None:
+        if readings is None:
+            return None if remedy.forced else UNSEEN
+        uplink = await watch.uplink(max_age=FRESH_UPLINK)
+        return gateway_objection(remedy, readings.look, readings.process, uplink, policy)
+
+    async def _restart(self, watch: Watch) -> Restarted:
+        restarter, before = self._restarter, watch.last
+        try:
+            log.info("the gateway is restarted by %s", restarter.by)
+            done = await restarter.restart()
+            if done.outcome is not Outcome.ACCEPTED or not restarter.wanted_for:
+                return done
+            with anyio.move_on_after(restarter.wanted_for):
+                await _new_process(watch, before)
+                return Restarted(Outcome.ACCEPTED, f"{done.detail}; a new process was seen")
+            text = f"{done.detail}, and no new process was seen within {restarter.wanted_for:g} s"
+            return Restarted(Outcome.TIMED_OUT, text)
+        finally:
+            if restarter.wanted_for:
+                await restarter.settle()
+
+
+async def _new_process(watch: Watch, before: Readings | None) -> None:
+    """Wait for another run of the gateway, or for answers after silence where nothing tells the run."""
+    silent = False
+    while (now := await watch.next()) is not None:
+        silent = silent or now.look.reachable is False or (before is not None and before.look.reachable is False)
+        if before is not None and _is_other(before, now):
+            return
+        if silent and now.look.reachable:
+            return
+
+
+def _is_other(before: Readings, now: Readings) -> bool:
+    runs = ((before.process.run, now.process.run), (before.look.run, now.look.run))
+    return any(old is not None and new is not None and old != new for old, new in runs)
