@@ -26,16 +26,32 @@ class AlertKind(StrEnum):
     """A session that works and hears nothing."""
 
 
+class Event(StrEnum):
+    """Which of the messages of one episode it is."""
+
+    BEGIN = "begin"
+    REMIND = "remind"
+    """It lasts."""
+    END = "end"
+
+
 class Alert(Value, frozen=True):
-    """One message to a person: the begin or the end of an episode."""
+    """One message to a person. All times are on the supervisor's timeline."""
 
     id: str
     """Names the episode; the same in its begin, its reminders and its end."""
     kind: AlertKind
-    ended: bool
+    event: Event
     since: float
-    """When the episode began, on the supervisor's timeline."""
+    """When the episode began."""
+    at: float
+    """When this is told."""
+    told_before: float | None = None
+    """When the message before this one was decided; None: this is the first."""
     session: str | None = None
+    """None: it is about the gateway, or about several sessions."""
+    sessions: tuple[str, ...] = ()
+    """All sessions that it is about."""
     reason: Reason = Reason.NONE
     what: str = ""
     """What is wrong, as a sentence."""
@@ -45,3 +61,12 @@ class Alert(Value, frozen=True):
     """Why nothing more is tried, or not now."""
     todo: str = ""
     """What a person should do."""
+
+    def is_due(self, remind: float | None) -> bool:
+        """Whether somebody hears of it who wants a reminder each so many seconds; None: none.
+
+        Reminders are decided at the pace of the most impatient, and counted from the begin for each.
+        """
+        if self.event is not Event.REMIND or self.told_before is None:
+            return True
+        return remind is not None and (self.at - self.since) // remind > (self.told_before - self.since) // remind

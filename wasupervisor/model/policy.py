@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.value import Value
 
 
@@ -126,6 +127,10 @@ class Policy(Value, frozen=True):
     ready_when: ReadyWhen = ReadyWhen()
     rise: int = 2
     fall: int = 3
+    tell: tuple[AlertKind, ...] = ()
+    """Of what somebody wants to be told."""
+    remind: float | None = None
+    """Seconds after which a person is told again of what lasts; None: never."""
     restart_spacing: float = 0.0
     """The gateway's own floor between two restarts of one session (Evolution: 60 s)."""
     notes: tuple[str, ...] = ()

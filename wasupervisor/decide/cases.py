@@ -1,0 +1,150 @@
+"""What a person should know of just now, as a table: for each kind of alert, when it begins and how long it stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.gateway import is_silent
+from wasupervisor.decide.memory import BreakerState, GatewayMemory, SessionMemory
+from wasupervisor.decide.scene import Scene, expected
+from wasupervisor.model.alerts import AlertKind
+from wasupervisor.model.sessions import Condition, State
+from wasupervisor.model.value import Value
+
+
+class Case(Value, frozen=True):
+    """Something that is so now."""
+
+    kind: AlertKind
+    since: float
+    begins: bool
+    """Whether it is judged; otherwise it is no reason for an alert, and not over either."""
+    session: str | None = None
+    lasts: float = 0.0
+    """Seconds for which it must have been so before anybody is told."""
+
+    @property
+    def key(self) -> str:
+        """What it is about."""
+        return str(self.kind) if self.session is None else f"{self.kind}:{self.session}"
+
+
+class Stand(Value, frozen=True):
+    """A session and what the rules ask of its surroundings."""
+
+    name: str
+    session: SessionMemory
+    scene: Scene
+    covered: bool
+    """It is named in an alert about many sessions together."""
+    grace: bool
+    """Its gateway began anew, and it has time to come back."""
+
+
+BEGINS, STAYS, OVER = True, False, None
+Level = bool | None
+"""Begins an episode; does not end one; neither."""
+
+WAITS = frozenset({Condition.NEEDS_HUMAN, Condition.FATAL})
+BAD = frozenset({Condition.FAILING, Condition.SUSPECT, Condition.UNKNOWN, Condition.SETTLING})
+
+
+def _needs_human(stand: Stand) -> Level:
+    """It waits for a person, or its breaker is held. Not over before it works: what was told may still be the cause."""
+    one = stand.session
+    if one.condition in WAITS or (one.condition is Condition.FAILING and one.breaker.state is BreakerState.HELD):
+        return BEGINS
+    return STAYS if one.condition in BAD else OVER
+
+
+def _in_vain(stand: Stand) -> Level:
+    """Its breaker is open. Not over before it works, for the next remedy is only an attempt."""
+    one = stand.session
+    if one.condition is Condition.FAILING and one.breaker.state is BreakerState.OPEN:
+        return STAYS if stand.covered else BEGINS
+    return STAYS if one.condition in BAD else OVER
+
+
+def _missing(stand: Stand) -> Level:
+    """It should be there and is not in the list, or not loaded."""
+    one = stand.session
+    if one.condition is not Condition.MISSING or not expected(stand.name, one, stand.scene.policy):
+        return OVER
+    return STAYS if stand.covered or stand.grace else BEGINS
+
+
+def _deaf(stand: Stand) -> Level:
+    """It works and hears nothing. While it does not work, that is what is told."""
+    one = stand.session
+    if one.hearing is None or not one.hearing.deaf:
+        return OVER
+    return BEGINS if one.state is State.WORKING else STAYS
+
+
+OF_SESSIONS: tuple[tuple[AlertKind, Callable[[Stand], Level]], ...] = (
+    (AlertKind.NEEDS_HUMAN, _needs_human),
+    (AlertKind.BREAKER_OPEN, _in_vain),
+    (AlertKind.MISSING, _missing),
+    (AlertKind.DEAF, _deaf),
+)
+
+
+def find_cases(draft: Draft, scene: Scene) -> Iterator[Case]:
+    """Everything that is so now: of the gateway first, then of each session."""
+    yield from _of_gateway(draft)
+    covered = frozenset(draft.wants_process_restart) if _only_by_hand(draft) else frozenset()
+    if draft.incident is not None:
+        covered = covered.union(draft.incident.sessions)
+    grace = draft.now < draft.gateway.grace_until
+    for name, session in draft.sessions.items():
+        if _is_quiet(session):
+            continue
+        stand = Stand(name, session, scene, name in covered, grace)
+        for kind, rule in OF_SESSIONS:
+            level = rule(stand)
+            if level is OVER:
+                continue
+            case = Case(kind=kind, since=session.condition_since, begins=level, session=name)
+            if level is BEGINS or case.key in draft.episodes:
+                yield case
+
+
+def store_is_red(draft: Draft) -> bool:
+    """Whether the gateway's store is known to be unwell. Unknown is not unwell."""
+    observation = draft.observation
+    return draft.gateway.store_down or observation.redis_ok is False or bool(observation.mistyped)
+
+
+def _of_gateway(draft: Draft) -> Iterator[Case]:
+    policy, now, gateway = draft.policy, draft.now, draft.gateway
+    down_since = _down_since(gateway)
+    if down_since is not None:
+        lasts = now - down_since >= policy.failing_after and (is_silent(draft) or gateway.silent_since is None)
+        # A host that boots starts us before it, and a restart of ours ends it for a while.
+        awaited = (gateway.unseen and now < gateway.grace_until) or gateway.attempt is not None
+        yield Case(AlertKind.GATEWAY_DOWN, down_since, lasts and not awaited)
+    if draft.incident is not None:
+        yield Case(AlertKind.INCIDENT, draft.incident.since, BEGINS)
+    if store_is_red(draft):
+        yield Case(AlertKind.STORE_DOWN, now, BEGINS, lasts=policy.failing_after)
+    if _only_by_hand(draft):
+        yield Case(AlertKind.RESTART_WANTED, now, BEGINS)
+
+
+def _down_since(gateway: GatewayMemory) -> float | None:
+    """Since when nothing can be learnt from it: it is silent, or its list cannot be read."""
+    known = [since for since in (gateway.silent_since, gateway.unreadable_since) if since is not None]
+    return min(known, default=None)
+
+
+def _only_by_hand(draft: Draft) -> bool:
+    return bool(draft.wants_process_restart) and draft.policy.restarter == "none"
+
+
+def _is_quiet(session: SessionMemory) -> bool:
+    """Whether nobody has to hear of it: the usual case, and the cheap one."""
+    if session.condition is Condition.STOPPED:
+        return True
+    works = session.condition is Condition.SETTLING and session.state is State.WORKING
+    return (works or session.condition is Condition.HEALTHY) and (session.hearing is None or not session.hearing.deaf)
