@@ -25,6 +25,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "status": ("status", "status", "How everything is."),
     "history": ("status", "history", "What was seen, decided and done."),
     "explain": ("explain", "explain", "How one session is, what happens next, and the last hour."),
+    "replay": ("replay", "replay_command", "Decide the recorded past again, perhaps by other rules."),
     "recover": ("verbs", "recover", "Reset a session's breaker and begin its ladder now."),
     "restart": ("verbs", "restart", "Restart a session, or the gateway (--gateway), now."),
     "park": ("verbs", "park", "Stop a session that logs in over and over in vain; nothing is lost."),

@@ -20,6 +20,7 @@ from wasupervisor.model.observation import Observation
 from wasupervisor.model.policy import Policy
 
 if TYPE_CHECKING:
+    from wasupervisor.store.recording import Made
     from wasupervisor.store.segments import Writer
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ class Recording:
         return self._writer
 
     def _add(self, writer: Writer, wall: float, taken: Taken) -> None:
-        from wasupervisor.store.recording import Made, Step  # noqa: PLC0415
+        from wasupervisor.store.recording import Step  # noqa: PLC0415
 
         decision = taken.decision
         anew = taken.memory is not self._left
@@ -154,12 +155,19 @@ class Recording:
                 observation=taken.observation,
                 policy=taken.policy,
                 digest=digest(decision),
-                made=Made(decision.remedies, decision.journal, decision.replies, decision.probes, decision.alerts),
+                made=made_by(decision),
                 memory=dump(taken.memory) if anew or writer.wants_memory(wall) else None,
                 anew=anew,
             )
         )
         self._left = decision.memory
+
+
+def made_by(decision: Decision) -> Made:
+    """What is kept of it beside its digest."""
+    from wasupervisor.store.recording import Made  # noqa: PLC0415
+
+    return Made(decision.remedies, decision.journal, decision.replies, decision.probes, decision.alerts)
 
 
 def digest(decision: Decision) -> bytes:

@@ -243,12 +243,12 @@ def _texts(file: BinaryIO) -> Iterator[bytes]:
         ValueError: it is no recording, or is damaged.
     """
     line = file.readline(64)
+    if not _MAGIC.startswith(line[: len(_MAGIC)]):
+        raise ValueError("it is no recording")
     if not line.endswith(b"\n"):
-        if not _MAGIC.startswith(line[: len(_MAGIC)]):
-            raise ValueError("it is no recording")
         return
     if line != _MAGIC + b"%d\n" % FORMAT:
-        raise ValueError("it is no recording, or one of a later release")
+        raise ValueError("a later release of wasupervisor wrote it")
     stream = zlib.decompressobj()
     while len(start := file.read(_CHUNK.size)) == _CHUNK.size:
         length, checksum = _CHUNK.unpack(start)
