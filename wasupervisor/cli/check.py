@@ -16,6 +16,7 @@ import msgspec
 from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, refuse
 from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.cli.run import settings_reader
+from wasupervisor.cli.telling import WELL, ahead_rows, claim_row, headline, lines_of
 from wasupervisor.config.loading import DEFAULT_FILE
 from wasupervisor.config.problems import ConfigError
 from wasupervisor.config.schema import Settings
@@ -89,15 +90,24 @@ def _told(once: Once) -> list[str]:
     lines.append(f"process: {f'pid {process.pid}' if process.pid else process.detail or 'not known'}")
     if once.why_no_memory:
         lines.append(f"judged at once and without patience, for a daemon's memory is not there: {once.why_no_memory}")
+    told_below = tuple(f"{one.name}: " for one in health.sessions)
+    lines += [f"- {note}" for note in health.notes if not note.startswith(told_below)]
     remedies = {one.session: one for one in once.decision.remedies}
-    lines += [_session_line(one, remedies.get(one.name)) for one in health.sessions]
-    return lines + [f"- {note}" for note in health.notes]
+    if "" in remedies:
+        lines.append(f"would do now, to the gateway: {remedies[''].why}")
+    for one in health.sessions:
+        lines += _session_lines(one, remedies.get(one.name))
+    return lines
 
 
-def _session_line(one: SessionHealth, remedy: Remedy | None) -> str:
-    claim = f" ({one.claim})" if one.claim else ""
-    after = f" Would do now: {remedy.why}" if remedy is not None else f" {one.next}" if one.next else ""
-    return f"  {one.name}: {one.condition}{claim}.{after}"
+def _session_lines(one: SessionHealth, remedy: Remedy | None) -> list[str]:
+    """In the words of `explain`; one line where all is well."""
+    session = msgspec.to_builtins(one)
+    if remedy is None and one.condition in WELL:
+        return [headline(session)]
+    would = [] if remedy is None else [("would do", remedy.why)]
+    rows = [*claim_row(session), *would, *ahead_rows(session, one.next if remedy is None else None)]
+    return [headline(session), *lines_of(rows)]
 
 
 def _facts(once: Once) -> dict[str, object]:

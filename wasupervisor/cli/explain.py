@@ -14,16 +14,13 @@ from wasupervisor.cli.client import EXIT_USAGE, Client, refuse
 from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.cli.screen import incident_line, pause_line
 from wasupervisor.cli.status import HISTORY_LIMIT, entries_of
-from wasupervisor.decide.reasons import TABLE
-from wasupervisor.decide.words import span
+from wasupervisor.cli.story import clock, story
+from wasupervisor.cli.telling import Row, ahead_rows, claim_row, headline, lines_of
+from wasupervisor.decide.words import count, span
 from wasupervisor.model.journal import EntryKind
-from wasupervisor.model.sessions import Reason
 
 SINCE = 3600.0
 """Seconds that are told."""
-
-OF_ALL = (EntryKind.GATEWAY, EntryKind.INCIDENT, EntryKind.ORDER, EntryKind.SUPERVISOR)
-"""What concerns a session too when no session is named."""
 
 
 @click.command()
@@ -37,21 +34,37 @@ def explain(ctx: click.Context, session: str, config: Path | None, as_json: bool
     document = client.get("/health")
     found = next((one for one in document.get("sessions", []) if one["name"] == session), None)
     since = time.time() - SINCE
-    own = entries_of(client, since, session=session, limit=HISTORY_LIMIT)
-    if found is None and not own:
+    entries = entries_of(client, since, session=session, shared=True, limit=HISTORY_LIMIT)
+    if found is None and all(one["session"] is None for one in entries):
         refuse(f"no session {session!r} is known; `wasupervisor status` lists them", EXIT_USAGE)
-    of_all = entries_of(client, since, kinds=OF_ALL, limit=HISTORY_LIMIT)
-    entries = sorted([*own, *(one for one in of_all if one["session"] is None)], key=lambda one: one["id"])
     if as_json:
         about = {key: document.get(key) for key in ("status", "why", "paused", "incident", "gateway")}
         click.echo(json.dumps({"session": found, "entries": entries, **about}))
         return
-    for line in (*_now(session, found, document), "", *_past(entries)):
+    for line in (*_now(session, found, document, entries), "", *_past(entries)):
         click.echo(line)
 
 
-def _now(name: str, found: dict[str, Any] | None, document: dict[str, Any]) -> list[str]:
-    rows = [] if found is None else _rows(found)
+def _now(name: str, found: dict[str, Any] | None, document: dict[str, Any], entries: list[dict[str, Any]]) -> list[str]:
+    if found is None:
+        lines, rows = [f"{name}: the gateway does not list it any more"], []
+    else:
+        lines, rows = [headline(found)], [_since(found), *claim_row(found)]
+    rows += [*_around(name, document), *_done(entries)]
+    if found is not None:
+        rows += ahead_rows(found, found.get("next"))
+    return [*lines, *lines_of(rows)]
+
+
+def _since(found: dict[str, Any]) -> Row:
+    now, at = datetime.now(UTC).astimezone(), datetime.fromisoformat(found["since"]).astimezone()
+    shown = at.strftime("%H:%M:%S" if at.date() == now.date() else "%Y-%m-%d %H:%M:%S")
+    return "since", f"{shown}, {span((now - at).total_seconds())} ago"
+
+
+def _around(name: str, document: dict[str, Any]) -> list[Row]:
+    """What stands in the way of all sessions, or of many."""
+    rows: list[Row] = []
     if document["gateway"].get("reachable") is False:
         rows.append(("gateway", "does not answer: nothing is known of its sessions until it does"))
     if document.get("paused"):
@@ -59,46 +72,19 @@ def _now(name: str, found: dict[str, Any] | None, document: dict[str, Any]) -> l
     incident = document.get("incident")
     if incident and name in incident["sessions"]:
         rows.append(("incident", incident_line(incident)))
-    headline = f"{name}: the gateway does not list it any more" if found is None else _headline(found)
-    return [headline, *(f"  {word:<9} {text}" for word, text in rows)]
-
-
-def _headline(found: dict[str, Any]) -> str:
-    sentence = _sentence(found["reason"])
-    return f"{found['name']} is {found['condition']}{f': {sentence}' if sentence else ''}"
-
-
-def _sentence(reason: str) -> str:
-    """A reason in words; a daemon of a later version may know more of them."""
-    if reason == Reason.NONE:
-        return ""
-    return TABLE[Reason(reason)].sentence if reason in set(Reason) else reason
-
-
-def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
-    at = datetime.fromisoformat(found["since"]).astimezone()
-    ago = span((datetime.now(UTC) - at).total_seconds())
-    rows = [("since", f"{at.strftime('%Y-%m-%d %H:%M:%S')}, {ago} ago")]
-    if found.get("claim"):
-        rows.append(("claim", f"the gateway says {found['claim']}"))
-    if found.get("next") and found["next"] != found.get("advice"):
-        rows.append(("next", found["next"]))
-    if found.get("advice"):
-        rows.append(("to do", found["advice"]))
     return rows
 
 
+def _done(entries: list[dict[str, Any]]) -> list[Row]:
+    """How often a remedy was made, and what came of the last one."""
+    made = [one for one in entries if one["kind"] == EntryKind.REMEDY]
+    if not made:
+        return []
+    kinds = ", ".join(dict.fromkeys(str(one["remedy"]) for one in made))
+    judged = [one for one in entries if one["kind"] == EntryKind.VERIFIED and one["id"] > made[-1]["id"]]
+    verdict = f": {judged[-1]['text']}" if judged else ""
+    return [("done", f"{count(len(made), 'remedy', 'remedies')} ({kinds}), last at {clock(made[-1]['at'])}{verdict}")]
+
+
 def _past(entries: list[dict[str, Any]]) -> list[str]:
-    if not entries:
-        return ["Nothing happened in the last hour."]
-    return ["The last hour:", *(f"  {_clock(one['at'])}  {_told(one)}" for one in entries)]
-
-
-def _told(entry: dict[str, Any]) -> str:
-    """What concerns all is told as such."""
-    text: str = entry["text"]
-    return text if entry["session"] is not None else f"({entry['kind']}) {text}"
-
-
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%H:%M:%S")
+    return ["The last hour:", *story(entries)] if entries else ["Nothing happened in the last hour."]

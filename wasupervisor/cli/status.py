@@ -117,15 +117,21 @@ def entries_of(
     *,
     until: float | None = None,
     session: str | None = None,
+    shared: bool = False,
     kinds: Sequence[str] = (),
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Entries of the journal from a moment on (seconds since the epoch), the newest last."""
+    """Entries of the journal from a moment on (seconds since the epoch), the newest last.
+
+    `shared`: those of the session, and those that concern all.
+    """
     query: dict[str, str | list[str]] = {"since": f"{since:.3f}", "limit": str(limit)}
     if until is not None:
         query["until"] = f"{until:.3f}"
     if session is not None:
         query["session"] = session
+    if shared:
+        query["shared"] = "1"
     if kinds:
         query["kind"] = list(kinds)
     answer = client.get("/history", **query)

@@ -56,7 +56,16 @@ def document(*sessions: dict[str, Any], status: str = "healthy", **rest: Any) ->
 
 def entry(number: int, text: str, session: str | None = "s1", kind: str = "remedy") -> dict[str, Any]:
     """One entry of the journal."""
-    return {"id": number, "at": 1_700_000_000.0 + number, "kind": kind, "session": session, "text": text}
+    return {
+        "id": number,
+        "at": 1_700_000_000.0 + number,
+        "kind": kind,
+        "session": session,
+        "remedy": "restart_session" if kind == "remedy" else None,
+        "outcome": None,
+        "warn": False,
+        "text": text,
+    }
 
 
 class Daemon:

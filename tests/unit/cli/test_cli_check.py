@@ -16,7 +16,7 @@ from cli_daemon import run
 from wasupervisor.cli import check as check_module
 from wasupervisor.config.schema import Settings
 from wasupervisor.runtime.once import Once, look_once
-from wasupervisor.simulator.faults import AnyFault, Failed, Stopped
+from wasupervisor.simulator.faults import AnyFault, Claims, Failed, Stopped
 from wasupervisor.simulator.kinds import make_world
 from wasupervisor.simulator.server import serve
 
@@ -51,7 +51,7 @@ def test_all_well_exits_0_and_says_on_what_it_was_judged() -> None:
     assert lines[0] == "healthy: 2 expected sessions active"
     assert lines[1] == "gateway 2024.10.8: answers"
     assert any(line.startswith("judged at once and without patience") for line in lines)
-    assert "  a: healthy (WORKING)." in lines
+    assert lines[-2:] == [f"{name} is healthy: it works, and has for long enough" for name in "ab"]
 
 
 def test_what_would_be_done_and_why_is_told_and_nothing_is_done(tmp_path: Path) -> None:
@@ -61,10 +61,24 @@ def test_what_would_be_done_and_why_is_told_and_nothing_is_done(tmp_path: Path) 
         result = run("check", "-c", str(config))
         facts = json.loads(run("-c", str(config), "check", "--json").stdout)
     assert result.exit_code == 1
-    assert "  a: failing (FAILED). Would do now: restart_session" in result.stdout
+    lines = result.stdout.splitlines()
+    at = lines.index("a is failing: it failed and the gateway does not say why")
+    assert lines[at + 1] == "  gateway   says FAILED"
+    assert lines[at + 2].startswith("  would do  restart_session (attempt 1): it failed")
+    assert lines[at + 3 :] == [
+        "  more      docs/reasons/unexplained.md",
+        "b is healthy: it works, and has for long enough",
+    ]
     assert [(one["session"], one["remedy"]) for one in facts["would_do"]] == [("a", "restart_session")]
     assert facts["remembered"] is False
     assert not (tmp_path / "state").exists()
+
+
+def test_what_a_person_should_do_is_told_once() -> None:
+    with gateway(Claims(session="a", status="SCAN_QR_CODE")) as url:
+        result = run(*look(url))
+    assert result.stdout.count("Scan the QR code") == 1
+    assert "  to do     Scan the QR code" in result.stdout
 
 
 def test_a_gateway_that_is_not_there_exits_1() -> None:

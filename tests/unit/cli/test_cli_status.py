@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cli_daemon import Daemon, document, entry, session
@@ -215,77 +214,3 @@ def test_a_journal_that_cannot_be_read_exits_1(daemon: Daemon) -> None:
     daemon.answer("/history", {"error": "the disk has not answered"}, 503)
     result = daemon.run("history")
     assert (result.exit_code, result.stderr) == (1, "wasupervisor: the disk has not answered\n")
-
-
-def explain(daemon: Daemon, *arguments: str, **rest: Any) -> str:
-    return daemon.run("explain", *arguments, **rest).stdout
-
-
-def answers_about(daemon: Daemon, health: dict[str, Any], own: list[Any], of_all: list[Any]) -> None:
-    """The journal of one session, and the one of all."""
-
-    def answer(request: Request) -> Response:
-        if request.path == "/health":
-            return Response.json(200, health)
-        return Response.json(200, {"entries": own if "session" in request.query else of_all})
-
-    daemon.then = answer
-
-
-def test_explain_tells_first_how_it_is_and_then_how_that_came(daemon: Daemon) -> None:
-    failing = session("s1", "failing", "connection_lost", claim="STARTING", next="restart in 5 s", advice="Look at it.")
-    own = [entry(1, "failing"), entry(3, "restarted")]
-    of_all = [entry(2, "paused by eve", None, "order"), entry(4, "recover was ordered", "s2", "order")]
-    answers_about(daemon, document(failing), own, of_all)
-    lines = explain(daemon, "s1").splitlines()
-    assert lines[0].startswith("s1 is failing: its connection to WhatsApp is lost")
-    assert [line.split()[0] for line in lines[1:5]] == ["since", "claim", "next", "to"]
-    assert lines[2:5] == [
-        "  claim     the gateway says STARTING",
-        "  next      restart in 5 s",
-        "  to do     Look at it.",
-    ]
-    past = lines[lines.index("The last hour:") + 1 :]
-    assert [line[12:] for line in past] == ["failing", "(order) paused by eve", "restarted"]
-
-
-def test_explain_says_the_same_only_once(daemon: Daemon) -> None:
-    fatal = session("s1", "fatal", "logged_out", next="Link it again.", advice="Link it again.")
-    answers_about(daemon, document(fatal), [], [])
-    assert explain(daemon, "s1").count("Link it again.") == 1
-
-
-def test_explain_knows_what_concerns_all_sessions(daemon: Daemon) -> None:
-    gateway = {"kind": "waha", "reachable": False, "version": None, "pid": None}
-    paused = {"since": "2025-01-31T12:00:00Z", "until": None, "reason": "", "by": "eve"}
-    incident = {"since": "2025-01-31T12:00:00Z", "cause": "uplink_down", "sessions": ["s1"], "canary": None}
-    health = document(session("s1", "unknown", "later_reason"), gateway=gateway, paused=paused, incident=incident)
-    answers_about(daemon, health, [], [])
-    text = explain(daemon, "s1")
-    assert text.startswith("s1 is unknown: later_reason\n")
-    assert "does not answer: nothing is known of its sessions" in text
-    assert "by eve; `wasupervisor resume` ends it" in text
-    assert "uplink_down, 1 sessions" in text
-    assert "Nothing happened in the last hour." in text
-
-
-def test_explain_of_a_session_that_is_gone_tells_what_was(daemon: Daemon) -> None:
-    answers_about(daemon, document(), [entry(1, "healthy")], [])
-    text = explain(daemon, "s1")
-    assert text.startswith("s1: the gateway does not list it any more\n")
-    assert "healthy" in text
-
-
-def test_explain_of_an_unknown_session_exits_2(daemon: Daemon) -> None:
-    answers_about(daemon, document(session("s1")), [], [entry(1, "started", None, "supervisor")])
-    result = daemon.run("explain", "s9")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "no session 's9' is known; `wasupervisor status` lists them" in result.stderr
-
-
-def test_explain_as_json_has_the_facts(daemon: Daemon) -> None:
-    answers_about(daemon, document(session("s1")), [entry(1, "x")], [])
-    told = json.loads(explain(daemon, "s1", "--json"))
-    assert told["session"]["name"] == "s1"
-    assert [one["text"] for one in told["entries"]] == ["x"]
-    assert told["status"] == "healthy"
