@@ -10,14 +10,12 @@ import msgspec
 from wasupervisor.config.fields import Section
 from wasupervisor.config.schema import Find, Gateway, Settings
 from wasupervisor.config.units import format_duration
-from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy
+from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy, ProbeRule
 
 _NOT_YET = (
-    "sessions.probe",
     "process.memory",
     "process.cpu",
     "recovery.qr_interval",
-    "recovery.park",
     "recovery.restart_gateway.force",
     "recovery.maintenance",
     "redis",
@@ -61,6 +59,8 @@ def policy_of(settings: Settings, restart_spacing: float = 0.0) -> Policy:
         incident=IncidentRule(**_values(recovery.incident)),
         uplink_watched=settings.uplink is not None,
         restarter=recovery.restart_gateway.by,
+        park=recovery.park,
+        probe=None if sessions.probe is None else ProbeRule(every=sessions.probe.every, misses=sessions.probe.misses),
         ready_when=settings.health.ready_when,
         rise=settings.health.rise,
         fall=settings.health.fall,

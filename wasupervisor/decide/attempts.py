@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from wasupervisor.decide.conditions import absence_is_judged
 from wasupervisor.decide.memory import Attempt, Breaker, BreakerState, SessionMemory
+from wasupervisor.decide.probing import proves_healed
 from wasupervisor.decide.scene import OPERATOR_STOP_AFTER, Scene
 from wasupervisor.decide.words import span
 from wasupervisor.model.journal import Entry, EntryKind
@@ -55,6 +56,7 @@ def take_result(memory: SessionMemory, result: Result, now: float, policy: Polic
     refunded = replace(
         memory,
         attempt=None,
+        parked=memory.parked and attempt.kind is not RemedyKind.PARK_SESSION,
         made=tuple(at for at in memory.made if at != attempt.at),
         unmade=memory.unmade + 1,
         not_before=now + wait,
@@ -70,15 +72,27 @@ def verify(name: str, memory: SessionMemory, scene: Scene, roll: float) -> Judge
         return memory, None
     if attempt.outcome is None:
         return _unheard(name, memory, attempt, scene)
+    if _is_superseded(attempt, scene):
+        return _unjudged(name, memory, attempt, scene, "the gateway process was restarted meanwhile", "superseded")
+    if attempt.kind is RemedyKind.PARK_SESSION:
+        return _after_park(name, memory, attempt, scene, roll)
     if attempt.ended == scene.now:
-        # This look may have begun before the call ended; but a state that is new in it came after our stop.
-        if attempt.left_stop or memory.state is State.STOPPED or memory.since != scene.now:
-            return memory, None
-        return replace(memory, attempt=replace(attempt, left_stop=True)), None
+        return _just_ended(memory, attempt, scene), None
+    return _by_state(name, memory, attempt, scene, roll)
+
+
+def _just_ended(memory: SessionMemory, attempt: Attempt, scene: Scene) -> SessionMemory:
+    """This look may have begun before the call ended; but a state that is new in it came after our stop."""
+    if attempt.left_stop or memory.state is State.STOPPED or memory.since != scene.now:
+        return memory
+    return replace(memory, attempt=replace(attempt, left_stop=True))
+
+
+def _by_state(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:
     if memory.absent_since is not None:
         return _while_absent(name, memory, attempt, scene)
     if memory.state is State.WORKING:
-        return _while_working(name, memory, attempt, scene)
+        return _while_working(name, memory, attempt, scene, roll)
     if attempt.up:
         attempt = replace(attempt, up=False, falls=attempt.falls + 1)
     if memory.state is State.STOPPED:
@@ -132,10 +146,12 @@ def grown(first: float, factor: float, times: int, most: float) -> float:
 def _is_diagnosis(memory: SessionMemory, attempt: Attempt, scene: Scene) -> bool:
     """Whether the session was really restarted with all that it needs and failed again: then it is unlinked.
 
-    A restart that was refused or never answered, or that WhatsApp could not be reached for, tells nothing.
+    A restart that was refused or never answered, or that WhatsApp could not be reached for, tells nothing; nor does one
+    after which it worked for a while.
     """
     restarted = attempt.outcome is Outcome.ACCEPTED or memory.since > attempt.at
-    return attempt.cause is Reason.UNEXPLAINED and memory.state is State.FAILED and restarted and scene.calm
+    unexplained = attempt.cause is Reason.UNEXPLAINED and memory.state is State.FAILED
+    return unexplained and restarted and scene.calm and not attempt.falls
 
 
 def _after_failure(breaker: Breaker, in_vain: int, scene: Scene, roll: float) -> Breaker:
@@ -173,6 +189,25 @@ def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -
     )
 
 
+def _is_superseded(attempt: Attempt, scene: Scene) -> bool:
+    """Whether somebody restarted the process, so that what is seen now is not the remedy's doing.
+
+    A call that ended without an answer may have done that itself.
+    """
+    answered = attempt.outcome in (Outcome.ACCEPTED, Outcome.ALREADY, Outcome.REFUSED)
+    return answered and attempt.run is not None and attempt.run != scene.run
+
+
+def _after_park(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:
+    if memory.state is State.STOPPED:
+        text = "parked: it is stopped and its credentials are kept, until a person recovers it"
+        return replace(memory, attempt=None), _verdict(name, attempt, text, "parked")
+    if scene.now - attempt.ended < OPERATOR_STOP_AFTER:
+        return memory, None
+    left, entry = failed(name, memory, attempt, scene, roll)
+    return replace(left, parked=False), entry
+
+
 def _while_bad(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:
     if not attempt.left_stop:
         attempt = replace(attempt, left_stop=True)
@@ -185,9 +220,12 @@ def _while_bad(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene,
     return replace(memory, attempt=attempt), None
 
 
-def _while_working(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -> Judged:
+def _while_working(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:
     since = max(attempt.ended, scene.now if memory.working_since is None else memory.working_since)
-    if scene.now - since < scene.policy.stable_for:
+    proven = proves_healed(memory, attempt, scene) if attempt.cause is Reason.FALSE_WORKING else True
+    if proven is False:
+        return failed(name, memory, attempt, scene, roll)
+    if scene.now - since < scene.policy.stable_for or proven is None:
         seen = attempt.left_stop and attempt.up
         return memory if seen else replace(memory, attempt=replace(attempt, left_stop=True, up=True)), None
     text = f"healed: working for {span(scene.policy.stable_for)} after {attempt.kind}"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from wasupervisor.decide.deafness import deaf_notes
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
 from wasupervisor.decide.memory import BreakerState, ReadyMemory, SessionMemory
+from wasupervisor.decide.parking import offer
 from wasupervisor.decide.reasons import QR_REASONS, TABLE
 from wasupervisor.decide.scene import Scene, expected
 from wasupervisor.decide.words import count, first_names, span
 from wasupervisor.model.health import Breakers, Connections, Health, Incident, SessionHealth, Status
-from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.observation import ProcessReading, UplinkState
 from wasupervisor.model.sessions import Condition, Reason, State
 
 GROUP_OF: dict[Condition, str] = {
@@ -185,11 +187,10 @@ def _notes(draft: Draft, scene: Scene) -> tuple[str, ...]:
     observation = draft.observation
     notes: list[str] = []
     if draft.wants_process_restart:
-        names = first_names(tuple(sorted(draft.wants_process_restart)))
-        notes.append(
-            f"Only a restart of the gateway process heals {names}. This version does not restart it: do it by hand. "
-            f"(recovery.restart_gateway.by is {draft.policy.restarter})"
-        )
+        names = first_names(tuple(sorted(set(draft.wants_process_restart))))
+        notes.append(f"Only a restart of the gateway process heals {names}. {how_to_restart(observation.process)}")
+    if draft.gateway.attempt is not None:
+        notes.append(_restarting(draft))
     if not observation.state_writable:
         notes.append("The state cannot be written: nothing is repaired, only observed, until it can.")
     look = observation.look
@@ -206,23 +207,46 @@ def _notes(draft: Draft, scene: Scene) -> tuple[str, ...]:
             doubt = " Sessions work all the same, so it is taken as unknown; uplink: null ends the question."
         notes.append(f"WhatsApp cannot be reached from here ({told}): nothing is restarted meanwhile.{doubt}")
     notes.extend(_advice(draft))
+    notes.extend(deaf_notes(draft))
     if not draft.policy.act:
         notes.append("recovery.mode is observe: nothing is repaired.")
     return tuple(dict.fromkeys((*notes, *look.notes, *draft.policy.notes)))
 
 
+def how_to_restart(process: ProcessReading) -> str:
+    """What a person types, and the key that lets us do it the next time."""
+    unit = (process.keeper or "").removeprefix("systemd ")
+    if process.keeper is not None and unit != process.keeper:
+        return (
+            f"By hand: systemctl restart {unit}. To let it be done from here: recovery.restart_gateway: "
+            f"{{by: systemd, unit: {unit}}}"
+        )
+    return "Do it by hand, or let it be done from here: set recovery.restart_gateway (by is none)."
+
+
+def _restarting(draft: Draft) -> str:
+    attempt = draft.gateway.attempt
+    assert attempt is not None
+    if attempt.back_at is None:
+        return f"The gateway process is being restarted, since {span(draft.now - attempt.at)}."
+    return f"The gateway process was restarted {span(draft.now - attempt.at)} ago; it is observed whether it helps."
+
+
 def _advice(draft: Draft) -> list[str]:
-    needing = [told for name, one in sorted(draft.sessions.items()) if (told := _advice_for(name, one))]
+    needing = [told for name, one in sorted(draft.sessions.items()) if (told := _advice_for(draft, name, one))]
     if len(needing) <= MOST_ADVICE:
         return needing
     return [*needing[:MOST_ADVICE], f"{len(needing) - MOST_ADVICE} more sessions need a person."]
 
 
-def _advice_for(name: str, session: SessionMemory) -> str:
+def _advice_for(draft: Draft, name: str, session: SessionMemory) -> str:
     row = TABLE[session.cause]
+    parking = offer(name, session, draft.policy, draft.now)
     if session.condition in (Condition.NEEDS_HUMAN, Condition.FATAL, Condition.MISSING) and row.advice:
         return f"{name}: {row.sentence}. {row.advice}"
     if session.condition is Condition.FAILING and session.breaker.trips:
         vain = count(session.failures, "remedy", "remedies")
-        return f"{name}: {vain} in vain, and it is tried ever more rarely: {row.sentence}. {row.advice}".rstrip()
-    return ""
+        return (
+            f"{name}: {vain} in vain, and it is tried ever more rarely: {row.sentence}. {row.advice} {parking}".rstrip()
+        )
+    return f"{name}: {row.sentence}. {parking}" if parking else ""

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from wasupervisor.decide.flaps import fallen_since, fights, is_flapping
 from wasupervisor.decide.memory import BreakerState, SessionMemory
+from wasupervisor.decide.probing import is_false_working
 from wasupervisor.decide.reasons import CONDITION_OF, TABLE, Nature
 from wasupervisor.decide.scene import FORGET_MISSING_AFTER, HOUR, OPERATOR_STOP_AFTER, Scene, expected, named
 from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.sessions import Condition, Reason, Sighting, State
+
+HEALS_AFTER_REFUSAL = 25.0
+"""Seconds after WhatsApp can be reached again within which a session that still tries comes back.
+
+Measured: 22 s after a black hole, 2 s after refused connections (WAHA 2024.10.8); 8 s on Evolution 2.3.6. Whose
+upgrade was answered with anything but 101 never tries again, on both.
+"""
 
 NEVER_RUN = -1
 """Of `SessionMemory.run`: it was never seen other than stopped."""
@@ -17,6 +26,8 @@ WORKED = frozenset({Condition.HEALTHY, Condition.SETTLING, Condition.SUSPECT})
 AWAY = frozenset({Condition.STOPPED, Condition.MISSING})
 LACKING = frozenset({Reason.UPLINK_DOWN, Reason.STORE_DOWN, Reason.RECONNECTING})
 """Causes after which a starting session gets its whole patience before it is called stuck."""
+CLAIM_TO_WORK = frozenset({Reason.FALSE_WORKING, Reason.FLAPPING, Reason.FIGHT})
+"""Causes that hold although the gateway says working."""
 ASKS_UPLINK = frozenset({*WORKED, Condition.FAILING, Condition.UNKNOWN})
 JUDGED_BAD = frozenset({Condition.FAILING, Condition.NEEDS_HUMAN, Condition.FATAL})
 
@@ -57,6 +68,7 @@ def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMem
         return memory
     now, state = scene.now, sighting.state
     bad = state is not State.WORKING
+    starting = state is State.STARTING
     same = state is memory.state and sighting.reason is memory.told and memory.absent_since is None
     going_on = same and not scene.gap
     counted = min(memory.samples + sighting.fresh, scene.policy.failing_samples) if going_on else 1
@@ -75,6 +87,10 @@ def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMem
         run=memory.run if state is State.STOPPED else scene.run,
         operator_stopped=memory.operator_stopped and state is State.STOPPED,
         half_restarted=memory.half_restarted and state is State.STOPPED,
+        diagnosed=memory.diagnosed and bad,
+        refused=starting and (memory.refused or scene.uplink_refused),
+        fallen=fallen_since(memory, sighting, scene),
+        parked=memory.parked and (state is State.STOPPED or memory.attempt is not None),
         absent_since=None,
         absent_samples=0,
     )
@@ -134,7 +150,12 @@ def conclude(name: str, memory: SessionMemory, scene: Scene) -> SessionMemory:
         if not absence_is_judged(memory, scene):
             return memory
         return _enter(memory, Condition.MISSING, Reason.NOT_LISTED, scene)
+    flapping = _flapping_cause(memory, scene)
+    if flapping is not None:
+        return _enter(memory, CONDITION_OF[TABLE[flapping].nature], flapping, scene)
     if memory.state is State.WORKING:
+        if is_false_working(memory, scene.policy):
+            return _enter(memory, Condition.FAILING, Reason.FALSE_WORKING, scene)
         return _conclude_working(memory, scene)
     if is_in_our_stop(memory, scene):
         return _enter(memory, _pending(memory), memory.cause, scene)
@@ -152,6 +173,11 @@ def is_judged_now(name: str, memory: SessionMemory, scene: Scene) -> bool:
     """Whether the session is failing for just what is seen of it now, and not only for what was judged before."""
     if memory.condition is not Condition.FAILING or memory.absent_since is not None:
         return False
+    flapping = _flapping_cause(memory, scene)
+    if flapping is not None:
+        return flapping is memory.cause
+    if memory.state is State.WORKING and is_false_working(memory, scene.policy):
+        return memory.cause is Reason.FALSE_WORKING
     if memory.state is State.WORKING or is_in_our_stop(memory, scene):
         return False
     _, cause = _cause(name, memory, scene)
@@ -167,7 +193,13 @@ def is_patient(memory: SessionMemory, scene: Scene) -> bool:
 
 def wants_uplink(memory: SessionMemory) -> bool:
     """Whether the uplink may have to do with how it is: not when it waits for a person, or is stopped, or gone."""
-    bad = memory.state in (State.STARTING, State.FAILED, State.STOPPED) and memory.absent_since is None
+    if memory.absent_since is not None:
+        return False
+    if memory.cause in CLAIM_TO_WORK:
+        return memory.condition is Condition.FAILING
+    if memory.state is State.NOT_LOADED:
+        return memory.condition is Condition.MISSING
+    bad = memory.state in (State.STARTING, State.FAILED, State.STOPPED)
     return bad and memory.condition in ASKS_UPLINK
 
 
@@ -181,7 +213,13 @@ def is_in_our_stop(memory: SessionMemory, scene: Scene) -> bool:
 
 def patience_left(memory: SessionMemory, scene: Scene) -> float:
     """Seconds for which a starting session is still left alone, counted while uplink and store are well."""
-    return _began(memory.patience_from, scene.now) + scene.policy.starting_timeout - scene.now
+    return _began(memory.patience_from, scene.now) + _patience(memory, scene) - scene.now
+
+
+def _patience(memory: SessionMemory, scene: Scene) -> float:
+    """Seconds of patience. Whom WhatsApp refused while it was starting either tries again within these, or never."""
+    whole = scene.policy.starting_timeout
+    return min(whole, HEALS_AFTER_REFUSAL) if memory.refused else whole
 
 
 def _conclude_working(memory: SessionMemory, scene: Scene) -> SessionMemory:
@@ -196,11 +234,11 @@ def _conclude_working(memory: SessionMemory, scene: Scene) -> SessionMemory:
     healed = replace(
         memory,
         remembered=True,
-        diagnosed=False,
         failures=0,
         not_before=0.0,
         withheld="",
         breaker=breaker,
+        gateway_tried=None,
     )
     return _enter(healed, Condition.HEALTHY, Reason.NONE, scene)
 
@@ -217,6 +255,14 @@ def _cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemor
     return memory, Reason.UNREADABLE if TABLE[memory.told].nature is Nature.FINE else memory.told
 
 
+def _flapping_cause(memory: SessionMemory, scene: Scene) -> Reason | None:
+    """Why it keeps falling, where it does; not for what waits for a person, or says clearly why it failed."""
+    lost = memory.state is State.FAILED and memory.told is Reason.CONNECTION_LOST
+    if not (memory.state in (State.WORKING, State.STARTING) or lost) or not is_flapping(memory, scene):
+        return None
+    return fights(memory, scene)
+
+
 def _starting_cause(memory: SessionMemory, scene: Scene) -> Reason:
     if scene.now - memory.since < scene.policy.starting_timeout:
         return Reason.RECONNECTING
@@ -225,11 +271,15 @@ def _starting_cause(memory: SessionMemory, scene: Scene) -> Reason:
     if not scene.store_well:
         return Reason.STORE_DOWN
     back = memory.condition is Condition.FAILING and memory.cause in LACKING
-    return Reason.RECONNECTING if back and scene.uplink_up and is_patient(memory, scene) else Reason.STUCK_STARTING
+    if back and scene.uplink_up and is_patient(memory, scene):
+        return Reason.RECONNECTING
+    return Reason.UPGRADE_REFUSED if memory.refused and scene.uplink_up else Reason.STUCK_STARTING
 
 
 def _stopped_cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemory, Reason]:
     """Whose stop it is: ours, the gateway process's, or the operator's."""
+    if memory.parked:
+        return memory, Reason.PARKED
     if memory.operator_stopped or memory.half_restarted:
         return memory, Reason.STOPPED if memory.operator_stopped else Reason.STOPPED_BY_REMEDY
     if memory.run == NEVER_RUN:

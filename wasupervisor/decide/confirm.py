@@ -32,14 +32,19 @@ def _is_restart(remedy: Remedy) -> bool:
 ROWS: tuple[_Row, ...] = (
     _Row(lambda _r, look, _u, _p: look.sighting is None, "its state could not be read again", for_ordered=True),
     _Row(
-        lambda _r, look, _u, policy: (
-            not (look.store_ok is True or (look.store_ok is None and policy.gateway_kind == "waha"))
+        lambda remedy, look, _u, policy: (
+            remedy.kind is not RemedyKind.PARK_SESSION
+            and not (look.store_ok is True or (look.store_ok is None and policy.gateway_kind == "waha"))
         ),
         "the gateway's database is not known to be well",
         for_ordered=True,
     ),
     _Row(
-        lambda _r, _l, uplink, policy: policy.uplink_watched and uplink.state is not UplinkState.UP,
+        lambda remedy, look, uplink, policy: (
+            policy.uplink_watched
+            and uplink.state is not UplinkState.UP
+            and not (remedy.kind is RemedyKind.PARK_SESSION and not _in(look, frozenset({State.STARTING})))
+        ),
         "the uplink to WhatsApp is not good now",
         for_ordered=True,
     ),
@@ -70,7 +75,7 @@ ROWS: tuple[_Row, ...] = (
     ),
     _Row(
         lambda remedy, look, _u, _p: (
-            _is_restart(remedy)
+            remedy.kind is not RemedyKind.START_SESSION
             and not remedy.lone
             and _in(look, frozenset({State.STARTING}))
             and look.others_working is not True

@@ -80,6 +80,8 @@ class Draft:
             incident=self.incident,
             keeper=self.observation.process.keeper,
             listed=name in self.listed,
+            disk_low=self.observation.disk_low,
+            mistyped=name in self.observation.mistyped,
             ordered=ordered,
             forced=forced,
         )
@@ -99,6 +101,7 @@ class Draft:
                 lone=asked.is_lone,
                 ordered=asked.ordered,
                 forced=asked.forced,
+                cause=session.cause,
             )
         )
         breaker = session.breaker
@@ -107,8 +110,15 @@ class Draft:
         self.sessions[name] = replace(
             session,
             attempt=Attempt(
-                id=identity, kind=kind, at=now, cause=session.cause, ordered=asked.ordered, lone=asked.is_lone
+                id=identity,
+                kind=kind,
+                at=now,
+                cause=session.cause,
+                ordered=asked.ordered,
+                lone=asked.is_lone,
+                run=asked.scene.run,
             ),
+            parked=kind is RemedyKind.PARK_SESSION,
             made=(*(at for at in session.made if now - at < HOUR), now),
             breaker=breaker,
             withheld="",

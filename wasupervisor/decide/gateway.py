@@ -9,6 +9,7 @@ from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import span
 from wasupervisor.model.journal import EntryKind
 from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.policy import Policy
 from wasupervisor.model.sessions import State
 
 SILENT_AFTER_SAMPLES = 2
@@ -16,6 +17,15 @@ SILENT_AFTER_SAMPLES = 2
 
 OURS_WITHIN = 120.0
 """Seconds after a dropped connection within which a new process is taken as our doing."""
+
+GRACE_SERVES = 20
+"""Sessions for which the grace of the configuration is enough."""
+
+GRACE_PER_SESSION = 1.0
+"""Seconds that each further one adds to the grace after a restart of the process."""
+
+LONGEST_GRACE = 600.0
+"""Seconds."""
 
 
 def track_gateway(draft: Draft) -> None:
@@ -30,6 +40,7 @@ def track_gateway(draft: Draft) -> None:
         )
     draft.gateway = replace(draft.gateway, unseen=unseen and draft.observation.look.sightings is None)
     _track_runs(draft)
+    _track_presence(draft)
     _track_silence(draft)
     _track_store(draft)
 
@@ -56,6 +67,9 @@ def scene_of(draft: Draft) -> Scene:
         uplink=uplink,
         store_ok=look.store_ok,
         working=working,
+        uplink_refused=draft.observation.uplink.refused and draft.observation.uplink.state is UplinkState.DOWN,
+        redis_ok=draft.observation.redis_ok,
+        cpu_percent=draft.observation.process.cpu_percent,
     )
 
 
@@ -76,17 +90,32 @@ def _track_runs(draft: Draft) -> None:
         api_run_in=(process if restarted else current) if new_api or known.api_run_in is None else known.api_run_in,
     )
     if restarted:
-        changed = replace(changed, run=known.run + 1, grace_until=draft.now + draft.policy.startup_grace)
-        ours = known.dropped_at is not None and draft.now - known.dropped_at < OURS_WITHIN
+        grace = grace_for(len(draft.sessions), draft.policy)
+        changed = replace(changed, run=known.run + 1, grace_until=draft.now + grace)
         draft.say(
             EntryKind.GATEWAY,
-            "the gateway process was restarted"
-            + (", by our session restart" if ours else ", not by us")
-            + f"; its sessions have {span(draft.policy.startup_grace)} to come back",
+            f"the gateway process was restarted, {_by_whom(draft)}; its sessions have {span(grace)} to come back",
             warn=True,
         )
     if changed != known:
         draft.gateway = changed
+
+
+def grace_for(sessions: int, policy: Policy) -> float:
+    """Seconds for which nothing is judged after the process began anew: the longer, the more sessions have to log in.
+
+    Reported: 20 minutes until 90 sessions were up (WAHA issue 2012); 20 of Evolution's take 2.4 s (2.3.6).
+    """
+    more = GRACE_PER_SESSION * max(0, sessions - GRACE_SERVES)
+    return min(policy.startup_grace + more, max(policy.startup_grace, LONGEST_GRACE))
+
+
+def _by_whom(draft: Draft) -> str:
+    known = draft.gateway
+    if known.attempt is not None:
+        return "by us"
+    ours = known.dropped_at is not None and draft.now - known.dropped_at < OURS_WITHIN
+    return "by our session restart" if ours else "not by us"
 
 
 def _track_silence(draft: Draft) -> None:
@@ -105,6 +134,14 @@ def _track_silence(draft: Draft) -> None:
         if samples == SILENT_AFTER_SAMPLES != known.silent_samples:
             draft.say(EntryKind.GATEWAY, f"the gateway does not answer: {look.detail or look.trouble}", warn=True)
     _track_trouble(draft)
+
+
+def _track_presence(draft: Draft) -> None:
+    """Since when the process is known to be gone. That it is not known is no sign of that."""
+    gone = draft.observation.process.exists is False
+    since = draft.gateway.gone_since
+    if gone is not (since is not None):
+        draft.gateway = replace(draft.gateway, gone_since=draft.now if gone else None)
 
 
 def _track_store(draft: Draft) -> None:

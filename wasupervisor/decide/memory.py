@@ -150,8 +150,10 @@ class ProbeMemory(Value, frozen=True):
     """When the last one was begun."""
     answered_at: float | None = None
     """When one was answered last."""
+    missed_at: float | None = None
+    """When one was missed last."""
     misses: int = 0
-    """Missed in a row."""
+    """Missed in a row, since it works and since the last remedy."""
 
 
 class Hearing(Value, frozen=True):

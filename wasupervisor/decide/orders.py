@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from wasupervisor.decide import gateway_gates
 from wasupervisor.decide.conditions import is_judged_now, is_patient, patience_left
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gates import Block, Kind, first_block
-from wasupervisor.decide.ladder import rung_for
+from wasupervisor.decide.ladder import WAHA, remedy_for
+from wasupervisor.decide.last_rung import Need
 from wasupervisor.decide.memory import Breaker, SessionMemory
 from wasupervisor.decide.reasons import QR_REASONS, TABLE, Nature
+from wasupervisor.decide.restarts import book
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import span
 from wasupervisor.model.health import Pause
@@ -28,6 +31,8 @@ def take_orders(draft: Draft, scene: Scene) -> None:
             _pause(draft, order)
         elif order.kind is OrderKind.RESUME:
             _resume(draft, order)
+        elif order.kind is OrderKind.RESTART_GATEWAY:
+            _restart_gateway(draft, scene, order)
         else:
             _about_session(draft, scene, order)
 
@@ -68,6 +73,8 @@ def _about_session(draft: Draft, scene: Scene, order: Order) -> None:
     draft.say(EntryKind.ORDER, f"{order.kind}{' --force' if order.force else ''} was ordered{_by(order)}", name)
     if order.kind is OrderKind.RESTART:
         verdict, text, retry_after = _restart(draft, scene, name, forced=order.force)
+    elif order.kind is OrderKind.PARK:
+        verdict, text, retry_after = _park(draft, scene, name)
     else:
         verdict, text, retry_after = _recover(draft, scene, name)
     after = draft.sessions[name]
@@ -96,6 +103,42 @@ def _restart(draft: Draft, scene: Scene, name: str, *, forced: bool) -> Answer:
     return Verdict.ACCEPTED, f"restart_session is performed now; verified when it works for {_stable(scene)}", None
 
 
+def _park(draft: Draft, scene: Scene, name: str) -> Answer:
+    """Stop it with its credentials kept; it is ours from then on, until it is recovered."""
+    if scene.policy.gateway_kind != WAHA:
+        return Verdict.WITHHELD, "Evolution has no stop that keeps the credentials; nothing was done", None
+    session = draft.sessions[name]
+    if session.state is State.STOPPED and session.absent_since is None:
+        text = "it is parked already" if session.parked else "it is stopped already, and stays so"
+        return Verdict.WITHHELD, f"{text}; wasupervisor recover starts it", None
+    asked = draft.ask(name, RemedyKind.PARK_SESSION, scene, ordered=True)
+    block = first_block(asked)
+    if block is not None:
+        return _refusal(draft, name, RemedyKind.PARK_SESSION, block)
+    draft.book(asked)
+    return Verdict.ACCEPTED, "park_session is performed now; wasupervisor recover starts it again", None
+
+
+def _restart_gateway(draft: Draft, scene: Scene, order: Order) -> None:
+    """The process now: of the gates those of the store, the uplink and the keys hold; with --force only the keys'."""
+    flag = " --force" if order.force else ""
+    draft.say(EntryKind.ORDER, f"a restart of the gateway{flag} was ordered{_by(order)}")
+    asked = gateway_gates.Asked(Need(Reason.NONE), draft, scene, ordered=True, forced=order.force)
+    block = gateway_gates.first_block(asked)
+    wait = None if block is None or block.until is None else max(0.0, block.until - draft.now)
+    action = None
+    if block is None:
+        action = book(draft, asked)
+        verdict, text = (
+            Verdict.ACCEPTED,
+            f"restart_gateway is performed now; verified when it answers for {_stable(scene)}",
+        )
+    else:
+        verdict, text = Verdict.WITHHELD, f"restart_gateway is withheld: {block.text}"
+        draft.say(EntryKind.WITHHELD, text)
+    draft.replies.append(Reply(order_id=order.id, verdict=verdict, text=text, action=action, retry_after=wait))
+
+
 def _recover(draft: Draft, scene: Scene, name: str) -> Answer:
     """Reset the breaker and begin the ladder anew, with all gates."""
     session = draft.sessions[name]
@@ -106,15 +149,15 @@ def _recover(draft: Draft, scene: Scene, name: str) -> Answer:
         return Verdict.ACCEPTED, "it works; nothing is to be done", None
     if session.attempt is not None:
         return Verdict.WITHHELD, f"{session.attempt.kind} is under way or being verified already", None
-    if session.condition is Condition.STOPPED:
+    if session.condition is Condition.STOPPED or session.parked:
         return _start_stopped(draft, scene, name)
     if session.condition is Condition.FATAL and TABLE[session.told].nature is Nature.FATAL:
         return _nothing(session)
     reset = _reset(session, draft.now)
-    if session.condition is Condition.FATAL and rung_for(scene.policy.gateway_kind, session.told).remedy is not None:
+    if session.condition is Condition.FATAL and remedy_for(scene.policy, session.told) is not None:
         reset = replace(reset, condition=Condition.FAILING, cause=session.told)
     draft.sessions[name] = reset
-    kind = rung_for(scene.policy.gateway_kind, reset.cause).remedy
+    kind = remedy_for(scene.policy, reset.cause)
     not_yet = reset.condition is not Condition.FAILING or reset.cause is Reason.RECONNECTING
     if not_yet and TABLE[reset.cause].nature is Nature.TRANSIENT:
         return Verdict.ACCEPTED, f"nothing is to be done yet: {TABLE[reset.cause].sentence}", None
@@ -149,7 +192,13 @@ def _begin(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> Answer:
 def _start_stopped(draft: Draft, scene: Scene, name: str) -> Answer:
     """To recover a session that is stopped is to start it; only WAHA stops sessions."""
     stopped = draft.sessions[name]
-    draft.sessions[name] = replace(_reset(stopped, draft.now), operator_stopped=False, cause=Reason.NOT_STARTED)
+    draft.sessions[name] = replace(
+        _reset(stopped, draft.now),
+        operator_stopped=False,
+        parked=False,
+        condition=Condition.STOPPED,
+        cause=Reason.NOT_STARTED,
+    )
     asked = draft.ask(name, RemedyKind.START_SESSION, scene)
     block = first_block(asked)
     if block is not None:
@@ -168,6 +217,8 @@ def _reset(session: SessionMemory, now: float) -> SessionMemory:
         unmade=0,
         not_before=now,
         diagnosed=False,
+        gateway_tried=None,
+        fought=None,
         withheld="",
     )
 

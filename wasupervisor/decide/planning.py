@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from wasupervisor.decide.conditions import WORKED, is_judged_now, is_patient, patience_left
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gates import Block, Kind, first_block, only_gateway_restart_heals
-from wasupervisor.decide.ladder import rung_for
+from wasupervisor.decide.ladder import remedy_for, rung_for
 from wasupervisor.decide.memory import SessionMemory
+from wasupervisor.decide.parking import is_to_be_parked
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import count, span
@@ -32,12 +33,13 @@ def _rank(session: SessionMemory, name: str) -> tuple[int, float, str]:
 def _plan_one(draft: Draft, scene: Scene, name: str) -> None:
     session = draft.sessions[name]
     rung = rung_for(scene.policy.gateway_kind, session.cause)
-    if rung.only_process_restart and session.condition is Condition.MISSING:
-        draft.wants_process_restart.append(name)
+    kind = remedy_for(scene.policy, session.cause)
+    if is_to_be_parked(session, scene, in_incident=draft.incident is not None):
+        kind = RemedyKind.PARK_SESSION
     if session.attempt is not None:
         draft.next[name] = _verifying(session, scene)
-    elif session.condition is Condition.FAILING and rung.remedy is not None:
-        _try_remedy(draft, scene, name, rung.remedy)
+    elif session.condition is Condition.FAILING and kind is not None:
+        _try_remedy(draft, scene, name, kind)
     else:
         draft.next[name] = _waiting(session, scene, rung.why)
 

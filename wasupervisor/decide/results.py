@@ -6,13 +6,17 @@ from msgspec.structs import replace
 
 from wasupervisor.decide.attempts import take_result
 from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.restarts import take_gateway_result
 from wasupervisor.decide.scene import DAY
-from wasupervisor.model.remedies import Outcome
+from wasupervisor.model.remedies import Outcome, RemedyKind
 
 
 def take_results(draft: Draft) -> None:
     """Book how calls ended. What was not made is taken off the books again; a broken connection is a restart."""
     for result in draft.observation.results:
+        if result.kind is RemedyKind.RESTART_GATEWAY:
+            take_gateway_result(draft, result)
+            continue
         if result.outcome is Outcome.DROPPED:
             _take_dropped(draft)
         known = draft.sessions.get(result.session)

@@ -34,6 +34,11 @@ class Scene(Value, frozen=True):
     store_ok: bool | None
     working: frozenset[str]
     """The sessions that work in this look."""
+    uplink_refused: bool = False
+    """WhatsApp, or something before it, answers upgrades with something else than a websocket just now."""
+    redis_ok: bool | None = None
+    cpu_percent: float | None = None
+    """Of the gateway's process tree."""
 
     @property
     def uplink_up(self) -> bool:
@@ -43,6 +48,8 @@ class Scene(Value, frozen=True):
     @property
     def store_well(self) -> bool:
         """Whether the gateway's store is known well. WAHA shows none, so there it counts unless it is known bad."""
+        if self.redis_ok is False:
+            return False
         return self.store_ok is True or (self.store_ok is None and self.policy.gateway_kind == "waha")
 
     @property

@@ -14,6 +14,7 @@ from wasupervisor.decide.memory import Memory
 from wasupervisor.decide.orders import end_pause, take_orders
 from wasupervisor.decide.planning import plan
 from wasupervisor.decide.probing import plan_probes, take_probes
+from wasupervisor.decide.restarts import plan_restart, verify_restart
 from wasupervisor.decide.results import take_results
 from wasupervisor.decide.sightings import take_sightings
 from wasupervisor.model.observation import Observation
@@ -41,9 +42,11 @@ def step(memory: Memory, observation: Observation, now: float, dice: float, poli
     take_probes(draft, scene)
     take_sightings(draft, scene)
     track_activity(draft, scene)
+    verify_restart(draft, scene)
     track_incident(draft, scene)
     draft.count_in_flight()
     take_orders(draft, scene)
+    plan_restart(draft, scene)
     plan(draft, scene)
     plan_probes(draft, scene)
     health = conclude_health(draft, scene)
@@ -62,7 +65,7 @@ def step(memory: Memory, observation: Observation, now: float, dice: float, poli
         remedies=tuple(draft.remedies),
         journal=tuple(draft.entries),
         replies=tuple(draft.replies),
-        ask_uplink=any(wants_uplink(one) for one in draft.sessions.values()),
+        ask_uplink=draft.gateway.silent_since is not None or any(map(wants_uplink, draft.sessions.values())),
         probes=tuple(draft.probes),
         alerts=tuple(draft.alerts),
     )

@@ -237,11 +237,14 @@ def test_what_only_a_restart_of_the_gateway_heals_stands_first_in_the_notes() ->
     stage.run(60)
     assert stage.health().condition is Condition.MISSING
     assert stage.whole.notes[0] == (
-        "Only a restart of the gateway process heals a. This version does not restart it: do it by hand. "
-        "(recovery.restart_gateway.by is none)"
+        "Only a restart of the gateway process heals a. By hand: systemctl restart waha.service. To let it be done "
+        "from here: recovery.restart_gateway: {by: systemd, unit: waha.service}"
     )
     assert stage.whole.notes[-1] == "redis is not acted on"
-    assert stage.health().next == "nothing is done: only a restart of the gateway process loads it"
+    assert stage.health().next == (
+        "restart_gateway is withheld: recovery.restart_gateway.by is none: set it, so that the gateway can be "
+        "restarted from here"
+    )
     assert stage.made == []
 
 
@@ -284,7 +287,7 @@ def test_the_memory_changes_little_while_things_stay_bad() -> None:
     stage.run(1200)
     assert stage.writes == writes
     stage.reachable = False
-    stage.run(60)
+    stage.run(90)
     writes = stage.writes
     stage.run(1200)
     assert stage.writes == writes

@@ -34,7 +34,7 @@ def test_without_a_keeper_the_first_note_says_that_only_a_restart_of_the_gateway
     assert stage.made == []
     first = stage.whole.notes[0]
     assert first.startswith("Only a restart of the gateway process heals a, b.")
-    assert "recovery.restart_gateway.by is none" in first
+    assert "set recovery.restart_gateway" in first
     assert stage.withheld == [
         (
             "restart_session of 2 sessions is withheld: no other session works, and nothing is known that would start "

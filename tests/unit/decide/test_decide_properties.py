@@ -21,6 +21,8 @@ from wasupervisor.model.sessions import Condition, Reason, Sighting, State
 HOUR = 3600.0
 NAMES = ("a", "b", "c", "d")
 RESTART, START = RemedyKind.RESTART_SESSION, RemedyKind.START_SESSION
+PARK, GATEWAY = RemedyKind.PARK_SESSION, RemedyKind.RESTART_GATEWAY
+DAY = 86400.0
 
 seconds = st.sampled_from([0.0, 0.1, 1.0, 15.0, 60.0, 600.0, 7200.0])
 counts = st.integers(0, 6)
@@ -57,6 +59,10 @@ policies = st.builds(
     rise=st.integers(1, 3),
     fall=st.integers(1, 3),
     restart_spacing=seconds,
+    hung_after=seconds,
+    gone_after=seconds,
+    restarter=st.sampled_from(["none", "systemd"]),
+    park=st.sampled_from(["auto", "ask", "never"]),
 )
 
 eager = Policy(
@@ -68,6 +74,9 @@ eager = Policy(
     action_timeout=10.0,
     backoff=Backoff(first=0.1, max=1.0),
     budget=Budget(per_session_per_hour=4, sessions_per_hour=8, concurrent=2, spacing=1.0),
+    restarter="systemd",
+    park="auto",
+    hung_after=5.0,
 )
 """Does much in little time."""
 
@@ -100,6 +109,12 @@ class Move:
     store_ok: bool | None
     reading: str
     process: int | None
+    gone: bool
+    cpu: float | None
+    refused: bool
+    redis_ok: bool | None
+    mistyped: tuple[str, ...]
+    disk_low: bool
     keeper: str | None
     writable: bool
     outcome: Outcome | None
@@ -125,6 +140,12 @@ moves = st.builds(
     store_ok=st.sampled_from([True, True, None, False]),
     reading=st.sampled_from(["read", "read", "read", "read", "unreadable", "silent", "untried"]),
     process=st.sampled_from([None, 1, 1, 1, 2]),
+    gone=st.sampled_from([False, False, False, True]),
+    cpu=st.sampled_from([None, 1.0, 30.0]),
+    refused=st.booleans(),
+    redis_ok=st.sampled_from([None, None, None, True, False]),
+    mistyped=st.sampled_from([(), (), (), ("a",)]),
+    disk_low=st.sampled_from([False, False, False, True]),
     keeper=st.sampled_from([None, "systemd"]),
     writable=st.sampled_from([True, True, True, False]),
     outcome=st.sampled_from([None, *Outcome]),
@@ -161,8 +182,17 @@ class World:
         self.now += move.every
         observation = Observation(
             look=self._look(move),
-            process=ProcessReading(pid=move.process, started=1.0, keeper=move.keeper),
-            uplink=Uplink(state=move.uplink),
+            process=ProcessReading(
+                exists=False if move.gone else move.process is not None or None,
+                pid=None if move.gone else move.process,
+                started=1.0,
+                cpu_percent=move.cpu,
+                keeper=move.keeper,
+            ),
+            uplink=Uplink(state=move.uplink, refused=move.refused),
+            redis_ok=move.redis_ok,
+            mistyped=move.mistyped,
+            disk_low=move.disk_low,
             first=first,
             state_writable=move.writable,
             results=self._results(move.outcome),
@@ -197,7 +227,8 @@ class World:
         results = [Result(one.id, one.session, one.kind, outcome) for _, one in self.pending.values()]
         if not outcome.was_made:
             for at, one in self.pending.values():
-                attempt = self.memory.sessions[one.session].attempt if one.session in self.memory.sessions else None
+                known = self.memory.sessions.get(one.session)
+                attempt = self.memory.gateway.attempt if one.kind is GATEWAY else known and known.attempt
                 if attempt is not None and attempt.id == one.id and attempt.outcome is None:
                     self.made[one.session].remove(at)
         self.pending.clear()
@@ -205,26 +236,76 @@ class World:
         return (*results, *results[:1], Result("a999", "a", RESTART, outcome), Result("a1", "nobody", START, outcome))
 
     def _check_remedy(self, remedy: Remedy, seen: Observation, before: Memory, decision: Decision) -> None:
-        assert remedy.kind in (START, RESTART)
         assert seen.state_writable
+        assert before.gateway.attempt is None or before.gateway.attempt.outcome is not None or remedy.ordered is False
         if remedy.forced:
             assert remedy.ordered
+        if remedy.kind is GATEWAY:
+            self._check_gateway_restart(remedy, seen, decision)
+        elif not remedy.forced:
+            self._check_session_remedy(remedy, seen, before, decision)
+
+    def _check_gateway_restart(self, remedy: Remedy, seen: Observation, decision: Decision) -> None:
+        assert self.policy.restarter != "none"
+        assert seen.mistyped == ()
+        assert decision.remedies == (remedy,)
+        assert not [one for one in decision.memory.sessions.values() if one.attempt and one.attempt.outcome is None]
+        attempt = decision.memory.gateway.attempt
+        assert attempt is not None
+        assert attempt.id == remedy.id
+        if remedy.forced:
             return
-        sighting = self.seen[remedy.session]
-        assert seen.look.sightings is not None
-        working = {one.name for one in seen.look.sightings if one.state is State.WORKING}
+        assert seen.redis_ok is not False
+        assert seen.look.store_ok is not False
+        assert not seen.disk_low
         if self.policy.uplink_watched:
-            assert seen.uplink.state is UplinkState.UP
-        assert seen.look.store_ok is True or (seen.look.store_ok is None and self.policy.gateway_kind == "waha")
+            assert seen.uplink.state is UplinkState.UP or not remedy.sessions
         if remedy.ordered:
             return
         assert self.policy.act
         assert decision.health.paused is None
         assert self.now >= decision.memory.gateway.grace_until
-        assert sighting.state in ((State.STOPPED,) if remedy.kind is START else (State.STARTING, State.FAILED))
+        budget, made = self.policy.budget, self.made.get("", [])
+        assert len([at for at in made if self.now - at < HOUR]) < budget.gateway_per_hour
+        assert len([at for at in made if self.now - at < DAY]) < budget.gateway_per_day
+        if remedy.cause is Reason.GATEWAY_GONE:
+            assert seen.process.exists is False
+        elif remedy.cause is Reason.GATEWAY_HUNG:
+            assert seen.process.exists is True
+            assert seen.look.reachable is not True
+        else:
+            assert remedy.sessions
+
+    def _check_session_remedy(self, remedy: Remedy, seen: Observation, before: Memory, decision: Decision) -> None:
+        assert remedy.kind in (START, RESTART, PARK)
+        assert remedy.kind is PARK or remedy.session not in seen.mistyped
+        sighting = self.seen[remedy.session]
+        assert seen.look.sightings is not None
+        working = {one.name for one in seen.look.sightings if one.state is State.WORKING}
+        if self.policy.uplink_watched and (remedy.kind is not PARK or sighting.state is State.STARTING):
+            assert seen.uplink.state is UplinkState.UP
+        if remedy.kind is not PARK:
+            assert seen.redis_ok is not False
+            assert seen.look.store_ok is True or (seen.look.store_ok is None and self.policy.gateway_kind == "waha")
+        if remedy.ordered:
+            return
+        assert self.policy.act
+        assert decision.health.paused is None
+        assert self.now >= decision.memory.gateway.grace_until
+        fitting = {
+            START: (State.STOPPED,),
+            RESTART: (State.STARTING, State.FAILED),
+            PARK: (State.STARTING, State.FAILED, State.WORKING),
+        }
+        assert sighting.state in fitting[remedy.kind]
+        if remedy.kind is PARK:
+            assert self.policy.park == "auto"
+            assert self.policy.gateway_kind == "waha"
+            return
         if sighting.state is State.STARTING and not working - {remedy.session}:
             assert remedy.lone
-            assert seen.process.keeper is not None or self.policy.gateway_kind == "evolution"
+            kept = seen.process.keeper is not None or self.policy.restarter != "none"
+            assert kept or self.policy.gateway_kind == "evolution"
             others = [one.attempt for name, one in before.sessions.items() if name != remedy.session]
             assert len([one for one in decision.remedies if one.lone and not one.ordered]) == 1
             assert not any(one.lone for one in others if one is not None and _is_still_open(one.id, decision))
@@ -316,6 +397,12 @@ def test_the_memory_does_not_grow_in_a_long_life(seed: int) -> None:
                 store_ok=None,
                 reading=dice.choice(["read"] * 9 + ["silent"]),
                 process=dice.choice([1] * 50 + [2]),
+                gone=dice.random() < 0.05,
+                cpu=dice.choice([None, 2.0, 30.0]),
+                refused=dice.random() < 0.2,
+                redis_ok=None,
+                mistyped=(),
+                disk_low=False,
                 keeper="systemd",
                 writable=True,
                 outcome=dice.choice([None, *Outcome]),

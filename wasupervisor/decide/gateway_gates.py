@@ -1,0 +1,173 @@
+"""What may stand against a restart of the gateway process, as a table: the first that holds withholds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.gates import Block, Found, Kind, spent
+from wasupervisor.decide.last_rung import Need
+from wasupervisor.decide.memory import BreakerState
+from wasupervisor.decide.scene import DAY, HOUR, Scene
+from wasupervisor.decide.words import count
+from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.sessions import Reason
+from wasupervisor.model.value import Value
+
+
+class Asked(Value, frozen=True):
+    """A restart of the gateway process that is asked for, with everything that the gates look at."""
+
+    need: Need
+    draft: Draft
+    scene: Scene
+    ordered: bool = False
+    forced: bool = False
+
+    @property
+    def for_process(self) -> bool:
+        """Whether the process itself is the trouble, so that it cannot tell how its store is."""
+        return self.need.reason in (Reason.GATEWAY_HUNG, Reason.GATEWAY_GONE)
+
+
+class Row(Value, frozen=True):
+    """One hindrance."""
+
+    code: str
+    kind: Kind
+    sentence: str
+    """What it is, for the docs."""
+    test: Callable[[Asked], Found]
+    holds_for_restart: bool = False
+    """Also against an operator's `restart --gateway`."""
+    holds_for_force: bool = False
+    """Even against `restart --gateway --force`."""
+
+
+def _no_restarter(asked: Asked) -> Found:
+    if asked.scene.policy.restarter != "none":
+        return None
+    return "recovery.restart_gateway.by is none: set it, so that the gateway can be restarted from here", None
+
+
+def _under_way(asked: Asked) -> Found:
+    attempt = asked.draft.gateway.attempt
+    if attempt is None:
+        return None
+    if attempt.outcome is None:
+        return "a restart of the gateway is under way", None
+    return None if asked.ordered else ("a restart of the gateway is being verified", None)
+
+
+def _read_only(asked: Asked) -> Found:
+    if asked.draft.observation.state_writable:
+        return None
+    return "the state cannot be written, so that nothing would be on the books", None
+
+
+def _mistyped(asked: Asked) -> Found:
+    names = asked.draft.observation.mistyped
+    if not names:
+        return None
+    return (
+        f"credential keys in Redis have the wrong type ({', '.join(names[:3])}): their identities would be lost",
+        None,
+    )
+
+
+def _observe(asked: Asked) -> Found:
+    return None if asked.scene.policy.act else ("recovery.mode is observe", None)
+
+
+def _paused(asked: Asked) -> Found:
+    pause = asked.draft.paused
+    if pause is None:
+        return None
+    return f"paused{f' by {pause.by}' if pause.by else ''}{f': {pause.reason}' if pause.reason else ''}", pause.until
+
+
+def _store(asked: Asked) -> Found:
+    scene = asked.scene
+    if scene.redis_ok is False or scene.store_ok is False or (asked.for_process and asked.draft.gateway.store_down):
+        return "the gateway's store does not answer: a gateway that starts without it throws identities away", None
+    if asked.for_process or scene.store_well:
+        return None
+    return "it is not known whether the gateway's database is well", None
+
+
+def _disk(asked: Asked) -> Found:
+    low = asked.draft.observation.disk_low
+    return (
+        ("the disk is nearly full, and a gateway that cannot write its credentials loses them", None) if low else None
+    )
+
+
+def _uplink(asked: Asked) -> Found:
+    scene = asked.scene
+    if scene.uplink is UplinkState.DOWN and scene.policy.uplink_watched:
+        return "WhatsApp cannot be reached from here: no session would come back", None
+    if asked.for_process or scene.uplink_up:
+        return None
+    return "it is not known whether WhatsApp can be reached from here", None
+
+
+def _grace(asked: Asked) -> Found:
+    until = asked.draft.gateway.grace_until
+    return None if asked.scene.now >= until else ("the grace after a start is not over", until)
+
+
+def _busy(asked: Asked) -> Found:
+    return ("a remedy of a session is under way", None) if asked.draft.in_flight else None
+
+
+def _breaker(asked: Asked) -> Found:
+    breaker = asked.draft.gateway.breaker
+    if breaker.state is BreakerState.OPEN and asked.scene.now < breaker.until:
+        return "the gateway's breaker is open", breaker.until
+    return None
+
+
+def _budget(asked: Asked) -> Found:
+    budget, now = asked.scene.policy.budget, asked.scene.now
+    for length, most, word in ((HOUR, budget.gateway_per_hour, "an hour"), (DAY, budget.gateway_per_day, "a day")):
+        made, until = spent(asked.draft.gateway.restarts, most, length, now)
+        if made >= most:
+            return f"the gateway restarted {count(made, 'time')} within {word} because of us", until
+    return None
+
+
+def _backoff(asked: Asked) -> Found:
+    until = asked.draft.gateway.not_before
+    return None if asked.scene.now >= until else ("the last one was withheld", until)
+
+
+ROWS: tuple[Row, ...] = (
+    Row("no_restarter", Kind.GATE, "recovery.restart_gateway.by is none", _no_restarter, True, True),
+    Row("under_way", Kind.TURN, "a restart is under way or being verified", _under_way, True, True),
+    Row("state_unwritable", Kind.GATE, "the state cannot be written", _read_only, True, True),
+    Row("mistyped", Kind.GATE, "a credential key in Redis has the wrong type", _mistyped, True, True),
+    Row("observe", Kind.GATE, "recovery.mode is observe", _observe),
+    Row("paused", Kind.GATE, "an operator has paused the recovery", _paused),
+    Row("store", Kind.GATE, "the gateway's database or Redis is not known to be well", _store, True),
+    Row("disk", Kind.GATE, "the disk is nearly full", _disk, True),
+    Row("uplink", Kind.GATE, "WhatsApp is not known to be reachable from here", _uplink, True),
+    Row("grace", Kind.GATE, "the grace after a start, of ours or of the gateway, is not over", _grace),
+    Row("busy", Kind.TURN, "a remedy of a session is under way", _busy, True, True),
+    Row("breaker", Kind.LIMIT, "the gateway's breaker is open", _breaker),
+    Row("budget", Kind.LIMIT, "recovery.budget.gateway_per_hour or gateway_per_day is spent", _budget),
+    Row("backoff", Kind.TURN, "the last restart was withheld a moment ago", _backoff),
+)
+
+
+def first_block(asked: Asked) -> Block | None:
+    """The first hindrance that holds, or None when the gateway may be restarted."""
+    for row in ROWS:
+        if asked.forced and not row.holds_for_force:
+            continue
+        if asked.ordered and not asked.forced and not row.holds_for_restart:
+            continue
+        found = row.test(asked)
+        if found is not None:
+            text, until = found
+            return Block(code=row.code, kind=row.kind, text=text, until=until)
+    return None

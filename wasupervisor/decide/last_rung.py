@@ -1,0 +1,98 @@
+"""The last rung: what calls for a restart of the gateway process, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wasupervisor.decide.conditions import is_judged_now, is_patient
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.ladder import WAHA, wants_gateway_restart
+from wasupervisor.decide.memory import SessionMemory
+from wasupervisor.decide.scene import DAY, Scene, expected
+from wasupervisor.model.sessions import Condition, Reason, State
+from wasupervisor.model.value import Value
+
+
+class Need(Value, frozen=True):
+    """Why the gateway process is to be restarted, and for whom."""
+
+    reason: Reason
+    sessions: tuple[str, ...] = ()
+    """Empty: for the gateway itself."""
+
+
+class Row(Value, frozen=True):
+    """One reason for a restart. The first that holds counts."""
+
+    code: str
+    sentence: str
+    find: Callable[[Draft, Scene], Need | None]
+
+
+def need(draft: Draft, scene: Scene) -> Need | None:
+    """What calls for a restart of the gateway process now; None: nothing."""
+    return next((found for row in ROWS if (found := row.find(draft, scene)) is not None), None)
+
+
+def _gone(draft: Draft, scene: Scene) -> Need | None:
+    since = draft.gateway.gone_since
+    silent = draft.gateway.silent_since is not None
+    if since is None or not silent or scene.now - since < scene.policy.gone_after:
+        return None
+    return Need(Reason.GATEWAY_GONE)
+
+
+def _hung(draft: Draft, scene: Scene) -> Need | None:
+    since = draft.gateway.silent_since
+    there = draft.observation.process.exists is True
+    if since is None or not there or scene.now - since < scene.policy.hung_after:
+        return None
+    return Need(Reason.GATEWAY_HUNG)
+
+
+def _sessions(draft: Draft, scene: Scene) -> Need | None:
+    """Sessions that nothing else heals: all with the reason of the one that is first in the alphabet."""
+    wanting = {name: one.cause for name, one in sorted(draft.sessions.items()) if _wants(name, one, scene)}
+    if not wanting:
+        return None
+    reason = next(iter(wanting.values()))
+    return Need(reason, tuple(name for name, cause in wanting.items() if cause is reason))
+
+
+def _wants(name: str, session: SessionMemory, scene: Scene) -> bool:
+    if not wants_gateway_restart(scene.policy, session.cause) or not expected(name, session, scene.policy):
+        return False
+    if _in_vain(session, scene) or session.attempt is not None:
+        return False
+    if session.condition is Condition.MISSING:
+        return session.state is State.NOT_LOADED and session.absent_since is None
+    return is_judged_now(name, session, scene) and not is_patient(session, scene)
+
+
+def _in_vain(session: SessionMemory, scene: Scene) -> bool:
+    """Whether a restart was made for it in vain. Where others work it is not asked again of them for a day."""
+    tried = session.gateway_tried
+    return tried is not None and bool(scene.working) and scene.now - tried < DAY
+
+
+def _stuck_together(draft: Draft, scene: Scene) -> Need | None:
+    """WAHA: restarting one of them could end the process all the same, and that less gracefully."""
+    if scene.policy.gateway_kind != WAHA or scene.policy.restarter == "none" or scene.working:
+        return None
+    stuck = tuple(name for name, one in sorted(draft.sessions.items()) if _is_stuck(name, one, scene))
+    return Need(Reason.STUCK_STARTING, stuck) if stuck else None
+
+
+def _is_stuck(name: str, session: SessionMemory, scene: Scene) -> bool:
+    if session.cause is not Reason.STUCK_STARTING or session.attempt is not None or session.gateway_tried is not None:
+        return False
+    judged = expected(name, session, scene.policy) and is_judged_now(name, session, scene)
+    return judged and not is_patient(session, scene)
+
+
+ROWS: tuple[Row, ...] = (
+    Row("gone", "its process is not there for `recovery.gateway.gone_after` and nothing brought it back", _gone),
+    Row("hung", "its process is there and its API does not answer for `recovery.gateway.hung_after`", _hung),
+    Row("sessions", "sessions have a reason that nothing else heals", _sessions),
+    Row("stuck", "WAHA: no session works, and those that start have outlived their patience", _stuck_together),
+)

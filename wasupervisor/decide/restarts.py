@@ -1,0 +1,232 @@
+"""The restart of the gateway process: planned, put on the books, and verified."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from wasupervisor.decide.attempts import HEARD_NOTHING_AFTER, JITTER, UNMADE_WAIT, grown
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.gates import Block, Kind
+from wasupervisor.decide.gateway_gates import Asked, first_block
+from wasupervisor.decide.ladder import rung_for
+from wasupervisor.decide.last_rung import Need, need
+from wasupervisor.decide.memory import Breaker, BreakerState, GatewayAttempt, SessionMemory
+from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.scene import DAY, Scene
+from wasupervisor.decide.words import first_names, span
+from wasupervisor.model.journal import Entry, EntryKind
+from wasupervisor.model.remedies import Outcome, Remedy, RemedyKind, Result
+from wasupervisor.model.sessions import Condition, Reason, State
+
+KIND = RemedyKind.RESTART_GATEWAY
+
+RESTARTS_WITHIN = 180.0
+"""Seconds after which a restart whose end nobody heard, or after which no new process was seen, is judged.
+
+A WAHA with a query in flight takes 118 s to end (2024.10.8)."""
+
+OPEN_FOR = 300.0
+"""Seconds for which the gateway's breaker opens at the least: a restart in vain costs all sessions."""
+
+
+def plan_restart(draft: Draft, scene: Scene) -> None:
+    """Ask for a restart of the gateway process, where something calls for it."""
+    wanted = need(draft, scene)
+    if wanted is None:
+        if draft.gateway.withheld:
+            draft.gateway = replace(draft.gateway, withheld="")
+        return
+    asked = Asked(wanted, draft, scene)
+    block = first_block(asked)
+    if block is None:
+        book(draft, asked)
+        return
+    if block.code == "no_restarter":
+        draft.wants_process_restart.extend(wanted.sessions)
+    for name in wanted.sessions:
+        draft.next.setdefault(name, _withheld(block, draft.now))
+    if block.kind is not Kind.TURN and draft.gateway.withheld != block.code:
+        draft.gateway = replace(draft.gateway, withheld=block.code)
+        told = _named(wanted)
+        text = f"{_withheld(block, draft.now)} ({told}: {TABLE[wanted.reason].sentence})"
+        draft.entries.append(_entry(EntryKind.WITHHELD, text, wanted.reason, outcome=block.code))
+
+
+def book(draft: Draft, asked: Asked) -> str:
+    """Put a restart of the gateway on the books and among what is to be performed. Returns its id."""
+    wanted, known, now = asked.need, draft.gateway, draft.now
+    identity = f"a{draft.next_id}"
+    draft.next_id += 1
+    why = _why(draft, asked)
+    draft.remedies.append(
+        Remedy(
+            id=identity,
+            kind=KIND,
+            session="",
+            why=why,
+            cause=wanted.reason,
+            sessions=wanted.sessions,
+            ordered=asked.ordered,
+            forced=asked.forced,
+        )
+    )
+    half_open = known.breaker.state is BreakerState.OPEN
+    draft.gateway = replace(
+        known,
+        attempt=GatewayAttempt(
+            id=identity, at=now, cause=wanted.reason, sessions=wanted.sessions, run=known.run, ordered=asked.ordered
+        ),
+        restarts=(*(at for at in known.restarts if now - at < DAY), now),
+        breaker=replace(known.breaker, state=BreakerState.HALF_OPEN) if half_open else known.breaker,
+        withheld="",
+    )
+    for name in wanted.sessions:
+        if wanted.reason is Reason.FIGHT:
+            draft.sessions[name] = replace(draft.sessions[name], fought=now)
+        draft.next[name] = f"{KIND} is under way"
+    draft.entries.append(_entry(EntryKind.REMEDY, why, wanted.reason))
+    return identity
+
+
+def take_gateway_result(draft: Draft, result: Result) -> None:
+    """Book how the restart ended. One that was certainly not made is taken off the books again."""
+    known = draft.gateway
+    attempt = known.attempt
+    if attempt is None or attempt.id != result.remedy_id or attempt.outcome is not None:
+        return
+    if result.outcome.was_made:
+        draft.gateway = replace(known, attempt=replace(attempt, outcome=result.outcome, ended=draft.now), unmade=0)
+        draft.entries.append(
+            _entry(EntryKind.RESULT, _told(result), attempt.cause, outcome=result.outcome, warn=_is_odd(result))
+        )
+        return
+    first = draft.policy.backoff.first
+    wait = grown(first, 2.0, known.unmade, max(first, UNMADE_WAIT))
+    breaker = known.breaker
+    if breaker.state is BreakerState.HALF_OPEN:
+        breaker = replace(breaker, state=BreakerState.OPEN)
+    draft.gateway = replace(
+        known,
+        attempt=None,
+        restarts=tuple(at for at in known.restarts if at != attempt.at),
+        not_before=draft.now + wait,
+        unmade=known.unmade + 1,
+        breaker=breaker,
+    )
+    draft.entries.append(_entry(EntryKind.WITHHELD, _told(result), attempt.cause, outcome=result.outcome, warn=True))
+
+
+def verify_restart(draft: Draft, scene: Scene) -> None:
+    """Look whether the restart of the gateway has healed, has failed, or is not yet to be judged."""
+    attempt, known = draft.gateway.attempt, draft.gateway
+    if attempt is None:
+        return
+    began = attempt.at if attempt.outcome is None else attempt.ended
+    late = draft.now - began >= RESTARTS_WITHIN
+    if attempt.outcome is None and draft.now - attempt.at >= RESTARTS_WITHIN + HEARD_NOTHING_AFTER:
+        attempt = replace(attempt, outcome=Outcome.TIMED_OUT, ended=draft.now)
+        draft.gateway = replace(known, attempt=attempt)
+        text = f"the end of {KIND} was never heard; it counts as made"
+        draft.entries.append(_entry(EntryKind.RESULT, text, attempt.cause, outcome=Outcome.TIMED_OUT, warn=True))
+    elif attempt.outcome is None:
+        return
+    elif attempt.outcome is Outcome.REFUSED:
+        _failed(draft, attempt, "it was refused")
+    elif attempt.back_at is None:
+        _wait_for_process(draft, scene, attempt, late=late)
+    else:
+        _wait_for_sessions(draft, scene, attempt, attempt.back_at)
+
+
+def _wait_for_process(draft: Draft, scene: Scene, attempt: GatewayAttempt, *, late: bool) -> None:
+    """Until the new process answers. Where nobody tells the run, an answer after the call is all that can be had."""
+    renewed = draft.gateway.run != attempt.run or not scene.run_known
+    if renewed and draft.observation.look.sightings is not None and draft.now > attempt.ended:
+        draft.gateway = replace(draft.gateway, attempt=replace(attempt, back_at=draft.now))
+    elif late:
+        _failed(draft, attempt, "no new process was seen that answers")
+
+
+def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back_at: float) -> None:
+    if _is_healed(draft, attempt, back_at):
+        draft.gateway = replace(
+            draft.gateway, attempt=None, breaker=replace(draft.gateway.breaker, state=BreakerState.CLOSED)
+        )
+        lasted = span(draft.now - attempt.at)
+        text = f"healed: {_named(Need(attempt.cause, attempt.sessions))} well again {lasted} after {KIND}"
+        draft.entries.append(_entry(EntryKind.VERIFIED, text, attempt.cause, outcome="healed"))
+        return
+    begun = max(back_at, draft.gateway.grace_until)
+    if scene.calm and draft.now - begun >= scene.policy.starting_timeout + scene.policy.stable_for:
+        _failed(draft, attempt, f"not well {span(draft.now - back_at)} after the new process answered")
+
+
+def _is_healed(draft: Draft, attempt: GatewayAttempt, back_at: float) -> bool:
+    """Any of those that it was for is well; for the gateway itself, that it answers and stays so."""
+    if not attempt.sessions:
+        return draft.now - back_at >= draft.policy.stable_for and draft.gateway.silent_since is None
+    known = (draft.sessions.get(name) for name in attempt.sessions)
+    return any(
+        one is not None
+        and one.condition is Condition.HEALTHY
+        and one.state is State.WORKING
+        and (attempt.cause is not Reason.FALSE_WORKING or _is_answered(one, back_at))
+        for one in known
+    )
+
+
+def _is_answered(session: SessionMemory, since: float) -> bool:
+    at = None if session.probe is None else session.probe.answered_at
+    return at is not None and at > since
+
+
+def _failed(draft: Draft, attempt: GatewayAttempt, why: str) -> None:
+    """Book a restart that did not heal: the breaker opens at once, for it costs all sessions."""
+    rule, known = draft.policy.breaker, draft.gateway
+    forgotten = draft.now - known.breaker.until >= rule.open_max
+    trips = 1 if forgotten else known.breaker.trips + 1
+    wait = grown(max(rule.open_for, OPEN_FOR), 2.0, trips - 1, max(rule.open_max, OPEN_FOR))
+    until = draft.now + wait * (1 + JITTER * draft.roll(KIND))
+    breaker = Breaker(state=BreakerState.OPEN, until=until, trips=trips)
+    draft.gateway = replace(known, attempt=None, breaker=breaker)
+    for name in attempt.sessions:
+        if name in draft.sessions:
+            draft.sessions[name] = replace(draft.sessions[name], gateway_tried=draft.now)
+    text = f"{KIND} did not heal: {why}; the gateway's breaker is open for {span(until - draft.now)}"
+    draft.entries.append(_entry(EntryKind.VERIFIED, text, attempt.cause, outcome="not_healed", warn=True))
+
+
+def _why(draft: Draft, asked: Asked) -> str:
+    if asked.ordered:
+        return f"{KIND}: an operator ordered it"
+    wanted = asked.need
+    rung = rung_for(draft.policy.gateway_kind, wanted.reason)
+    told = rung.why if rung.remedy is KIND else "no session works, and a restart of one could kill the gateway anyway"
+    return f"{KIND} for {_named(wanted)}: {TABLE[wanted.reason].sentence}; {told}"
+
+
+def _named(wanted: Need) -> str:
+    return first_names(wanted.sessions) if wanted.sessions else "the gateway"
+
+
+def _withheld(block: Block, now: float) -> str:
+    until = "" if block.until is None else f" for {span(block.until - now)}"
+    return f"{KIND} is withheld{until}: {block.text}"
+
+
+def _is_odd(result: Result) -> bool:
+    return result.outcome is not Outcome.ACCEPTED
+
+
+def _told(result: Result) -> str:
+    told = {
+        Outcome.ACCEPTED: f"{KIND} was carried out; now it is observed whether it helps",
+        Outcome.REFUSED: f"{KIND} was refused",
+        Outcome.UNREACHABLE: f"{KIND} was not made",
+        Outcome.WITHHELD: f"{KIND} was withheld by the look right before it",
+    }.get(result.outcome, f"{KIND} did not end in time; it counts as made")
+    return f"{told}: {result.detail}" if result.detail else told
+
+
+def _entry(kind: EntryKind, text: str, reason: Reason, *, outcome: str | None = None, warn: bool = False) -> Entry:
+    return Entry(kind=kind, text=text, reason=reason, remedy=KIND, outcome=outcome, warn=warn)
