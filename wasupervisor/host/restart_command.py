@@ -33,7 +33,7 @@ class CommandRestarter:
         """Run it to its end; at its deadline it is killed with its group."""
         name = PurePath(self._argv[0]).name
         try:
-            ran = await run(self._argv, seconds=self._deadline, environ=self._environ, kill=True)
+            ran = await run(self._argv, seconds=self._deadline, environ=self._environ)
         except OSError as error:
             why = error.strerror or type(error).__name__
             return Restarted(Outcome.REFUSED, f"{name} cannot be run: {why}; correct {KEY}")

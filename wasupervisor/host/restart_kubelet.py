@@ -17,7 +17,7 @@ from wasupervisor.model.remedies import Outcome
 
 log = logging.getLogger(__name__)
 
-WANTED_FOR = 180.0
+WANTED_FOR = 150.0
 """Seconds for which the file stays. A probe every 10 s that may fail 3 times and 30 s for the stop take 60."""
 
 DISK_WITHIN = 5.0

@@ -49,9 +49,9 @@ class SystemdRestarter:
         self._environ = environ
 
     async def restart(self) -> Restarted:
-        """Wait for systemd's job; at the deadline it is left to systemd, and nothing is killed."""
+        """Wait for systemd's job; at the deadline only systemctl is ended, and systemd goes on with the job."""
         try:
-            ran = await run(self._argv, seconds=self._deadline, environ=self._environ, kill=False)
+            ran = await run(self._argv, seconds=self._deadline, environ=self._environ)
         except OSError as error:
             why = error.strerror or type(error).__name__
             return Restarted(Outcome.REFUSED, f"systemctl cannot be run: {why}; by: command may be the way")
@@ -66,7 +66,7 @@ class SystemdRestarter:
         if ran.status is None:
             text = f"systemd has not restarted {self._unit} within {self._deadline:g} s; it goes on with it"
             return Restarted(Outcome.TIMED_OUT, text)
-        said = one_line(ran.said) or f"systemctl ended with status {ran.status}"
+        said = one_line(ran.said).rstrip(".") or f"systemctl ended with status {ran.status}"
         advice = next((words for piece, words in _ADVICE if piece in said), "")
         text = f"systemd did not restart {self._unit}: {said}"
         return Restarted(Outcome.REFUSED, f"{text}; {advice}" if advice else text)

@@ -47,8 +47,8 @@ class Ran(NamedTuple):
     """The end of its output, as it came; see `one_line` and `last_line`."""
 
 
-async def run(argv: Sequence[str], *, seconds: float, environ: Mapping[str, str], kill: bool) -> Ran:
-    """Run it in a session of its own and wait for its end.
+async def run(argv: Sequence[str], *, seconds: float, environ: Mapping[str, str]) -> Ran:
+    """Run it in a session of its own and wait for its end; at its deadline it is killed with its group.
 
     Cancelled, it is left to end by itself: half a restart is worse than one that nobody waits for.
 
@@ -56,7 +56,6 @@ async def run(argv: Sequence[str], *, seconds: float, environ: Mapping[str, str]
         argv: the program and its arguments.
         seconds: for the whole of it.
         environ: our environment, of which it gets what it needs.
-        kill: whether it is killed with its group when its time is up, or left to itself.
 
     Raises:
         OSError: it could not be begun.
@@ -64,7 +63,7 @@ async def run(argv: Sequence[str], *, seconds: float, environ: Mapping[str, str]
     process = _begin(argv, environ)
     output = _Tail(process)
     try:
-        if not await _ends(process, output, seconds) and kill:
+        if not await _ends(process, output, seconds):
             with suppress(OSError):  # it ended just now, or became another user's (sudo)
                 os.killpg(process.pid, signal.SIGKILL)
             await _ends(process, output, DIES_WITHIN)

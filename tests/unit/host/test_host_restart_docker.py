@@ -1,0 +1,157 @@
+"""Restarts by a container engine: a stand-in on a real Unix socket, with the answers that its published API names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from host_theatre import unprivileged
+
+from wasupervisor.host.restart_docker import DockerRestarter
+from wasupervisor.host.restarter import Restarted
+from wasupervisor.model.remedies import Outcome
+
+pytestmark = pytest.mark.anyio
+
+
+class Engine:
+    """Answers one status, with the body that dockerd sends along (API 1.41, ErrorResponse)."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.status = 204
+        self.message: str | None = None
+        self.body: bytes | None = None
+        self.breaks_off = False
+        self.hangs = False
+        self.asked: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head.split(b"\r\n")[0].decode())
+        try:
+            if self.hangs:
+                await reader.read()
+            elif not self.breaks_off:
+                writer.write(self._answer())
+                await writer.drain()
+        finally:
+            writer.close()
+
+    def _answer(self) -> bytes:
+        body = json.dumps({"message": self.message}).encode() if self.message is not None else self.body or b""
+        lines = [f"HTTP/1.1 {self.status} X", "Api-Version: 1.41", "Docker-Experimental: false"]
+        if self.status != 204:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+    def restarter(self, container: str = "waha", deadline: float = 30.0) -> DockerRestarter:
+        return DockerRestarter(container, deadline=deadline, environ={"DOCKER_HOST": f"unix://{self.socket}"})
+
+
+@asynccontextmanager
+async def engine(folder: Path) -> AsyncIterator[Engine]:
+    made = Engine(folder / "docker.sock")
+    server = await asyncio.start_unix_server(made.serve, made.socket)
+    try:
+        yield made
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_the_engine_gives_the_container_30_seconds_to_stop(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        done = await it.restarter().restart()
+        assert done == Restarted(Outcome.ACCEPTED, "the engine restarted the container waha")
+        assert it.asked == ["POST /containers/waha/restart?t=30 HTTP/1.1"]
+
+
+async def test_no_name_leads_to_another_path(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        await it.restarter("../../volumes/prune?x=").restart()
+        assert it.asked == ["POST /containers/..%2F..%2Fvolumes%2Fprune%3Fx%3D/restart?t=30 HTTP/1.1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "detail"),
+    [
+        (404, "No such container: waha", "(404: No such container: waha); correct recovery.restart_gateway.container"),
+        (403, "authorization denied by plugin", "(403: authorization denied by plugin); allow this call where the"),
+        (500, "Cannot restart container waha: OCI\nruntime", "(500: Cannot restart container waha: OCI runtime)"),
+        (500, "container start: token=abc is bad", "(500: container start: token=*** is bad)"),
+        (304, None, "(304)"),
+    ],
+)
+async def test_what_the_engine_refuses_is_told(tmp_path: Path, status: int, message: str | None, detail: str) -> None:
+    async with engine(tmp_path) as it:
+        it.status, it.message = status, message
+        done = await it.restarter().restart()
+    assert done.outcome is Outcome.REFUSED
+    assert done.detail.startswith("the engine did not restart the container waha ")
+    assert detail in done.detail
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"message": 3}', b"[]", b"\xff", b""])
+async def test_an_answer_of_another_shape_is_refused_without_its_words(tmp_path: Path, body: bytes) -> None:
+    async with engine(tmp_path) as it:
+        it.status, it.body = 502, body
+        done = await it.restarter().restart()
+    assert done == Restarted(Outcome.REFUSED, "the engine did not restart the container waha (502)")
+
+
+async def test_a_call_that_lasts_may_still_be_carried_out(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        it.hangs = True
+        done = await it.restarter(deadline=0.2).restart()
+    text = "the engine has not restarted waha within 0.2 s; it may go on with it"
+    assert done == Restarted(Outcome.TIMED_OUT, text)
+
+
+async def test_a_call_that_was_broken_off_counts_as_made(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        it.breaks_off = True
+        done = await it.restarter().restart()
+    assert done == Restarted(Outcome.TIMED_OUT, "the engine broke off the call (RemoteProtocolError)")
+
+
+async def test_an_engine_that_is_not_there_was_certainly_not_asked(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        gone = it.restarter()
+    done = await gone.restart()
+    assert done.outcome is Outcome.UNREACHABLE
+    assert "Connection refused; is the engine running, and DOCKER_HOST right?" in done.detail
+    (tmp_path / "docker.sock").unlink()
+    assert "No such file or directory" in (await gone.restart()).detail
+
+
+@pytest.mark.root
+async def test_a_socket_that_our_user_may_not_use_is_told(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        it.socket.chmod(0o600)
+        for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            folder.chmod(0o755)
+        with unprivileged():
+            done = await it.restarter().restart()
+        assert it.asked == []
+    assert done.outcome is Outcome.REFUSED
+    assert done.detail.endswith("is not permitted to our user: put the user into the socket's group (docker)")
+
+
+@pytest.mark.parametrize("host", ["tcp://h:2375", "ssh://me:pw@h", "unix://relative", "fd://"])
+async def test_an_engine_elsewhere_is_refused_without_its_address(host: str) -> None:
+    done = await DockerRestarter("waha", environ={"DOCKER_HOST": host}).restart()
+    assert done.outcome is Outcome.REFUSED
+    assert done.detail.startswith("DOCKER_HOST is not the path of a Unix socket")
+    assert host not in done.detail
+
+
+async def test_the_usual_socket_is_taken_where_no_other_is_named() -> None:
+    restarter = DockerRestarter("waha", environ={"DOCKER_HOST": ""})
+    assert restarter._host == "unix:///var/run/docker.sock"
+    await restarter.settle()
+    assert (restarter.by, restarter.wanted_for) == ("docker", 0.0)
