@@ -15,7 +15,7 @@ import respx
 
 from wasupervisor.gateways.http import Failure, Reply
 from wasupervisor.gateways.waha import WahaGateway, read_list, read_run, read_version
-from wasupervisor.model.observation import Trouble
+from wasupervisor.model.observation import Proof, Trouble
 from wasupervisor.model.remedies import Outcome
 from wasupervisor.model.sessions import Reason, Sighting, State
 
@@ -245,3 +245,62 @@ def test_every_recorded_list_state_and_action_stands_in_a_table_above() -> None:
         request = recording.get("request", {})
         if ours.fullmatch(f"{request.get('method')} {request.get('path')}"):
             assert name in used
+
+
+PROBES = {
+    "check-exists-working": (Proof.ANSWERED, "WhatsApp answered"),
+    "check-exists-noanswer": (Proof.MISSED, "no answer within 2 s"),
+    "check-exists-failed": (Proof.UNKNOWN, "422"),
+    "check-exists-scanqr": (Proof.UNKNOWN, "422"),
+    "check-exists-noparam-500": (Proof.UNKNOWN, "500"),
+    "core-check-exists-starting": (Proof.UNKNOWN, "422"),
+    "core-unknown-route": (Proof.UNKNOWN, "404"),
+    "core-sessions-wrongkey": (Proof.UNKNOWN, "401"),
+    "restart-when-starting": (Proof.UNKNOWN, "the connection broke"),
+    "core-root-nokey": (Proof.UNKNOWN, "something else"),
+}
+"""Those of other calls stand for what any call may be answered."""
+
+
+@pytest.mark.parametrize(("name", "expected"), PROBES.items(), ids=str)
+@pytest.mark.anyio
+async def test_each_recorded_answer_to_a_probe_has_its_proof(
+    name: str, expected: tuple[Proof, str], api: Any, waha: WahaGateway
+) -> None:
+    api.get("/api/sessions").mock(side_effect=[replay("sessions-all")])
+    answer_identity(api)
+    await waha.look()
+    route = api.get("/api/contacts/check-exists").mock(side_effect=[replay(name)])
+    result = await waha.probe("second", 2.0)
+    proof, words = expected
+    assert (result.session, result.proof) == ("second", proof)
+    assert words in result.detail
+    assert "1202" not in repr(result)
+    assert dict(route.calls[0].request.url.params) == {"phone": "12025550101", "session": "second"}
+
+
+def test_every_recorded_probe_stands_in_the_table() -> None:
+    assert {name for name in RECORDINGS if "check-exists" in name} <= PROBES.keys()
+
+
+STOPS = {
+    "stop-a": Outcome.ACCEPTED,
+    "stop-b": Outcome.ACCEPTED,
+    "stop-when-failed": Outcome.ACCEPTED,
+    "stop-when-stopped": Outcome.ACCEPTED,
+    "stop-when-working": Outcome.ACCEPTED,
+    "core-stop-when-starting": Outcome.ACCEPTED,
+    "core-stop-when-stopped": Outcome.ACCEPTED,
+    "stop-unknown": Outcome.ACCEPTED,
+    "core-stop-unknown": Outcome.REFUSED,
+}
+
+
+@pytest.mark.parametrize(("name", "outcome"), STOPS.items(), ids=str)
+@pytest.mark.anyio
+async def test_each_recorded_stop_has_its_outcome(name: str, outcome: Outcome, api: Any, waha: WahaGateway) -> None:
+    recorded = RECORDINGS[name]["request"]
+    route = api.route(method=recorded["method"], path=recorded["path"]).mock(side_effect=[replay(name)])
+    answer = await waha.park_session(recorded["path"].split("/")[-2])
+    assert answer.outcome is outcome
+    assert route.call_count == 1

@@ -14,6 +14,7 @@ from wasupervisor.decide.conditions import (
 from wasupervisor.decide.draft import Draft, forget_old
 from wasupervisor.decide.incidents import canary_failed, canary_healed
 from wasupervisor.decide.memory import SessionMemory
+from wasupervisor.decide.probing import is_false_working
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene, included
 from wasupervisor.decide.words import span
@@ -43,7 +44,8 @@ def take_sightings(draft: Draft, scene: Scene) -> None:
 def _take_one(draft: Draft, scene: Scene, name: str, sighting: Sighting) -> None:
     before = draft.sessions.get(name)
     after = first_sight(sighting, scene) if before is None else track(before, sighting, scene)
-    if after is before and after.condition is Condition.HEALTHY and after.attempt is None:
+    believed = after.attempt is None and not is_false_working(after, scene.policy)
+    if after is before and after.condition is Condition.HEALTHY and believed:
         return
     draft.sessions[name] = after
     changed = before is None or before.state is not after.state

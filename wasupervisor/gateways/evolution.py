@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 from wasupervisor.gateways.answers import left_out, outcome_of, refusal, told
 from wasupervisor.gateways.base import Answer, fits
-from wasupervisor.gateways.evolution_answers import Page, is_no_route, says_error
+from wasupervisor.gateways.evolution_answers import Page, is_no_route, read_probe, says_error
 from wasupervisor.gateways.evolution_database import HINTS, KEY_HINT, ROWS, Database, rows_of, store_ok
 from wasupervisor.gateways.evolution_memory import Metrics, Rotation, ask_state
-from wasupervisor.gateways.evolution_truths import ABSENT, OPEN, Row, sight
+from wasupervisor.gateways.evolution_truths import ABSENT, BAILEYS, OPEN, Row, sight
 from wasupervisor.gateways.http import LIST_LIMIT, Clock, Failure, HttpClient, Reply, Turn
 from wasupervisor.model.observation import CloseLook, Look, ProbeResult, Proof, Trouble
 from wasupervisor.model.remedies import Outcome
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 VERIFY = "/verify-creds"
 """Answers without database, Redis or the internet. `GET /` needs the internet and hangs without (2.3.6)."""
+
+PRESENCE = "/instance/setPresence/"
+UNAVAILABLE = b'{"presence":"unavailable"}'
 
 LOOK_SHARE, VERIFY_SHARE = 0.75, 0.2
 """Of a look's time. A look ends before its time is up, so that what it found is not lost."""
@@ -119,9 +122,30 @@ class EvolutionGateway:
         """Refuse: Evolution has no stop that keeps the credentials (2.3.6)."""
         return Answer(Outcome.REFUSED, "Evolution has no stop that keeps the credentials")
 
-    async def probe(self, session: str, timeout: float) -> ProbeResult:  # noqa: ARG002
-        """Set the presence to unavailable: on a socket that is closed that fails."""
-        return ProbeResult(session, Proof.UNKNOWN, "not built yet")
+    async def probe(self, session: str, timeout: float) -> ProbeResult:
+        """Set the presence to unavailable: on a socket that is closed that fails with 400 'Connection Closed'.
+
+        201 proves little: a half-open socket answers it for a minute, a fight of two clients always (2.3.6). v1 has the
+        same call (unverified), and does not tell `alwaysOnline`, so that nothing is asked of it.
+        """
+        against = self._against_probe(session)
+        if against is not None:
+            return ProbeResult(session, Proof.UNKNOWN, against)
+        path = f"{PRESENCE}{quote(session, safe='')}"
+        answer = await self._http.ask_apart("POST", path, timeout=timeout, body=UNAVAILABLE)
+        proof, detail = read_probe(answer)
+        return ProbeResult(session, proof, detail)
+
+    def _against_probe(self, session: str) -> str | None:
+        """Why this instance is not to be probed; None when it may be."""
+        row = (self._database.rows or {}).get(session)
+        if row is None or not fits(session):
+            return "the database has not told its settings yet"
+        if row.integration not in BAILEYS:
+            return "it has no socket of its own"
+        if row.always_online is None:
+            return "this Evolution does not tell whether alwaysOnline is set"
+        return "alwaysOnline is set, and the probe would end that" if row.always_online else None
 
     async def aclose(self) -> None:
         """Close the connections."""

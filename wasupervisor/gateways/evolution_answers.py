@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
-from wasupervisor.gateways.answers import UNUSABLE, entries_of, word_of
+from wasupervisor.gateways.answers import UNUSABLE, entries_of, told, word_of
 from wasupervisor.gateways.base import fits
 from wasupervisor.gateways.evolution_truths import ABSENT, Row
-from wasupervisor.gateways.http import Reply
+from wasupervisor.gateways.http import Failure, Reply
+from wasupervisor.model.observation import Proof
 from wasupervisor.model.value import Value
 
 
@@ -26,8 +29,12 @@ class _Row(msgspec.Struct):
     name: Any = None
     connectionStatus: Any = None  # noqa: N815
     disconnectionReasonCode: Any = None  # noqa: N815
+    disconnectionAt: Any = None  # noqa: N815
+    updatedAt: Any = None  # noqa: N815
     integration: Any = None
     ownerJid: Any = None  # noqa: N815
+    setting: Any = msgspec.field(default=UNSET, name="Setting")
+    counts: Any = msgspec.field(default=None, name="_count")
     instance: _V1 | None = None
 
 
@@ -85,11 +92,47 @@ def _row_of(entry: _Row) -> tuple[Any, Row]:
         return v1.instanceName, Row(word_of(v1.status), paired=True if v1.owner else None)
     row = Row(
         word_of(entry.connectionStatus),
-        code=_code_of(entry.disconnectionReasonCode),
+        code=None if _is_history(entry) else _code_of(entry.disconnectionReasonCode),
         integration=entry.integration if isinstance(entry.integration, str) else "",
         paired=bool(entry.ownerJid),
+        always_online=_is_always_online(entry.setting),
+        activity=_messages_of(entry.counts),
     )
     return entry.name, row
+
+
+CLOSING = 60.0
+"""Seconds in which a close and the clean-up after it write the row."""
+
+
+def _is_history(entry: _Row) -> bool:
+    """Whether the row was written again long after the disconnection that its code tells of.
+
+    The code is never cleared, and a logout on Evolution's side closes the row without one (source of 2.3.6).
+    """
+    closed, written = _moment(entry.disconnectionAt), _moment(entry.updatedAt)
+    return closed is not None and written is not None and written - closed > CLOSING
+
+
+def _moment(text: object) -> float | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_always_online(setting: object) -> bool | None:
+    """None where the version does not tell; a row without settings has them all off."""
+    if setting is UNSET:
+        return None
+    return isinstance(setting, dict) and setting.get("alwaysOnline") is True
+
+
+def _messages_of(counts: object) -> int | None:
+    number = counts.get("Message") if isinstance(counts, dict) else None
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def _code_of(code: object) -> int | None:
@@ -114,6 +157,15 @@ def says_error(body: bytes) -> bool:
         return bool(_RESTARTED.decode(body).error)
     except UNUSABLE:
         return False
+
+
+def read_probe(answer: Reply | Failure) -> tuple[Proof, str]:
+    """What an answer to `setPresence` proves, and why."""
+    if isinstance(answer, Failure):
+        return Proof.UNKNOWN, answer.detail
+    if answer.status == 400 and b"Connection Closed" in answer.body:
+        return Proof.MISSED, f"{told(answer.status)}: its connection is closed"
+    return (Proof.ANSWERED if answer.status == 201 else Proof.UNKNOWN), told(answer.status)
 
 
 def is_no_route(reply: Reply) -> bool:

@@ -64,7 +64,8 @@ class Database:
             # Never more than a tenth of the database's time: the query counts messages.
             self._pause = min(max(ROWS_PAUSE, took * 10), ROWS_EVERY)
         if self.failure is not None and self.rows is not None and now - self._read_at > ROWS_EVERY:
-            self._keep({name: replace(row, database=None, code=None) for name, row in self.rows.items()})
+            # A count that stands still because nobody reads it is no silence.
+            self._keep({n: replace(row, database=None, code=None, activity=None) for n, row in self.rows.items()})
 
     def _is_due(self, now: float, memory: dict[str, str], all_loaded: bool) -> bool:
         since = now - self._asked_at

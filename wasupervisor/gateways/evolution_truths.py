@@ -6,10 +6,11 @@ instance is made, at each QR, when it opens, and when it is finally logged out; 
 
 from __future__ import annotations
 
+from wasupervisor.gateways.codes import codes_of
 from wasupervisor.model.sessions import Reason, Sighting, State, Truths
 from wasupervisor.model.value import Value
 
-OPEN, CONNECTING, CLOSE = "open", "connecting", "close"
+OPEN, CONNECTING, CLOSE, REFUSED = "open", "connecting", "close", "refused"
 ABSENT = "not loaded"
 """Of memory: the instance has a row in the database and nothing runs it."""
 ANY = "*"
@@ -28,6 +29,10 @@ class Row(Value, frozen=True):
     """`disconnectionReasonCode`. Never cleared, so it is history unless the database says `close`."""
     integration: str = ""
     paired: bool | None = None
+    always_online: bool | None = None
+    """`Setting.alwaysOnline`: its account is to be shown online, which a probe would end. None: not told (v1)."""
+    activity: int | None = None
+    """`_count.Message`: how many messages the database holds."""
 
 
 class Truth(Value, frozen=True):
@@ -76,12 +81,34 @@ TABLE: tuple[Truth, ...] = (
         "nobody scanned, and Evolution has stopped to show QRs (QRCODE_LIMIT)",
     ),
     Truth(
-        CLOSE, CLOSE, (401,), State.FAILED, Reason.LOGGED_OUT,
+        CLOSE, CLOSE, codes_of(Reason.LOGGED_OUT), State.FAILED, Reason.LOGGED_OUT,
         "WhatsApp has logged the device out, and Evolution has thrown its credentials away",
     ),
     Truth(
-        CLOSE, CLOSE, (402, 403, 406), State.FAILED, Reason.BANNED,
+        CLOSE, CLOSE, codes_of(Reason.BANNED), State.FAILED, Reason.BANNED,
         "WhatsApp has refused the account for good, and Evolution has thrown its credentials away",
+    ),
+    # Unverified, from here to the last code: 2.3.6 reconnects on these at once and never writes them with `close`.
+    Truth(
+        CLOSE, CLOSE, codes_of(Reason.REPLACED), State.FAILED, Reason.REPLACED,
+        "another client logged in with its credentials, and Evolution gave way",
+    ),
+    Truth(
+        CLOSE, CLOSE, codes_of(Reason.OUTDATED), State.FAILED, Reason.OUTDATED,
+        "WhatsApp does not accept this version of the client any more",
+    ),
+    Truth(
+        CLOSE, CLOSE, codes_of(Reason.RATE_LIMITED), State.FAILED, Reason.RATE_LIMITED,
+        "WhatsApp was asked too often, and wants to be left alone for a while",
+    ),
+    Truth(
+        CLOSE, CLOSE, codes_of(Reason.BAD_SESSION), State.FAILED, Reason.BAD_SESSION,
+        "its data is broken, says Baileys",
+    ),
+    Truth(
+        CLOSE, CLOSE, codes_of(Reason.CONNECTION_LOST, Reason.RECONNECTING, Reason.UNEXPLAINED),
+        State.FAILED, Reason.CONNECTION_LOST,
+        "it was closed for a reason that passes, and Evolution does not try again",
     ),
     Truth(
         CLOSE, CLOSE, (), State.NEEDS_HUMAN, Reason.QR_WANTED,
@@ -90,6 +117,11 @@ TABLE: tuple[Truth, ...] = (
     Truth(
         CLOSE, UNKNOWN, (), State.FAILED, Reason.CONNECTION_LOST,
         "it is closed; whether it is still linked is not known while the database cannot be read",
+    ),
+    # Unverified: 2.3.6 tells this word in a webhook only, and its memory says `close` right after.
+    Truth(
+        REFUSED, ANY, (), State.NEEDS_HUMAN, Reason.QR_EXPIRED,
+        "Evolution has refused to go on, for nobody scanned its QRs",
     ),
 )  # fmt: skip
 
@@ -126,6 +158,7 @@ def sight(name: str, memory: str | None, row: Row | None, *, fresh: bool = True)
         reason=truth.reason,
         claim=f"memory {memory or UNKNOWN}, database {database or UNKNOWN}",
         paired=row.paired if row is not None else None,
+        activity=row.activity if row is not None else None,
         fresh=fresh,
         truths=Truths(memory=memory, database=database),
     )

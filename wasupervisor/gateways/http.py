@@ -133,6 +133,19 @@ class HttpClient:
         async with self._open() as fresh:
             return await self._call(method, path, timeout, ACTION_LIMIT, {}).make(fresh)
 
+    async def ask_apart(self, method: str, path: str, *, timeout: float, body: bytes | None = None) -> Reply | Failure:
+        """Ask something whose answer may take long, over a connection of its own, so that no poll waits behind it.
+
+        Args:
+            method: the verb.
+            path: ASCII, with its query.
+            timeout: seconds for all of it.
+            body: JSON to send; None: none.
+        """
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        async with self._open() as fresh:
+            return await self._call(method, path, timeout, ACTION_LIMIT, headers, body or b"").make(fresh)
+
     async def at_once(self, work: Callable[[], Coroutine[Any, Any, None]], times: int) -> None:
         """Run some work so many times at once, and wait for all of it."""
         async with anyio.create_task_group() as group:
@@ -154,18 +167,26 @@ class HttpClient:
             ssl_context=self._tls, max_connections=CONNECTIONS, keepalive_expiry=KEEP_IDLE
         )
 
-    def _call(self, method: str, path: str, timeout: float, limit: int, headers: Mapping[str, str]) -> _Call:
+    def _call(
+        self, method: str, path: str, timeout: float, limit: int, headers: Mapping[str, str], body: bytes = b""
+    ) -> _Call:
         together = {**self._headers, **_as_bytes(headers)}
-        return _Call(method, self._address.url(path), timeout, limit, list(together.items()))
+        return _Call(method, self._address.url(path), timeout, limit, list(together.items()), body)
 
 
 class _Call:
     """One call and how far it got. httpcore tells that through its `trace` extension."""
 
     def __init__(
-        self, method: str, url: httpcore.URL, timeout: float, limit: int, headers: list[tuple[bytes, bytes]]
+        self,
+        method: str,
+        url: httpcore.URL,
+        timeout: float,
+        limit: int,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
     ) -> None:
-        self._method, self._url, self._limit, self._headers = method, url, limit, headers
+        self._method, self._url, self._limit, self._headers, self._body = method, url, limit, headers, body
         self._deadline = anyio.current_time() + timeout
         self.progress = Progress.NOT_SENT
         self.connected = False
@@ -189,7 +210,7 @@ class _Call:
             return self._failed(error)
 
     async def _exchange(self, pool: httpcore.AsyncConnectionPool) -> Reply | Failure:
-        content = None if self._method == "GET" else b""  # so that a POST says how long its body is
+        content = None if self._method == "GET" else self._body  # also when empty: a POST says how long its body is
         async with pool.stream(
             self._method, self._url, headers=self._headers, content=content, extensions={"trace": self._trace}
         ) as response:

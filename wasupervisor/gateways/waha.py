@@ -6,6 +6,7 @@ marked *unverified*. What each quirk means for an operator stands in docs/gatewa
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from wasupervisor.gateways.answers import (
     word_of,
 )
 from wasupervisor.gateways.base import Answer, fits
+from wasupervisor.gateways.codes import cause_of_name
 from wasupervisor.gateways.http import LIST_LIMIT, Clock, Failure, HttpClient, Progress, Reply, Turn
 from wasupervisor.model.observation import CloseLook, Look, ProbeResult, Proof, Trouble
 from wasupervisor.model.remedies import Outcome
@@ -36,6 +38,9 @@ STATUS = "/api/server/status"
 VERSION = "/api/server/version"
 PING = "/ping"
 """Answers while every session is dead, so it tells of the process only. `/health` tells nothing: in CORE it is 422."""
+
+EXISTS = "/api/contacts/check-exists"
+"""The only cheap call with a round trip to WhatsApp: 9 ms; behind a silent peer it hangs up to 120 s (2024.10.8)."""
 
 LIST_SHARE, PING_SHARE = 0.75, 0.2
 """Of a look's time. A look ends before its time is up, so that what it found is not lost."""
@@ -71,11 +76,19 @@ FAILED_UNLINKED = (State.NEEDS_HUMAN, Reason.QR_EXPIRED)
 
 
 class _Entry(msgspec.Struct):
-    """One session of the list. `config` (webhooks with their secrets) and the phone number are not kept."""
+    """One session of the list. `config` (webhooks with their secrets) is not read."""
 
     name: Any = None
     status: Any = None
     me: Any = None
+    timestamps: Any = None
+    """Unverified, from 2025 on (OpenAPI of 2026.7): `activity` in ms, at times null or not there (WAHA issue 2073)."""
+    engine: Any = None
+    """Unverified: the docs show it in the list, 2024.10.8 only in a single session. WEBJS has its `state` in there."""
+
+
+class _Existence(msgspec.Struct):
+    numberExists: bool  # noqa: N815 - WAHA's name
 
 
 class _ServerStatus(msgspec.Struct):
@@ -90,11 +103,19 @@ class _ServerVersion(msgspec.Struct):
 _LIST = msgspec.json.Decoder(list[_Entry])
 
 
+class Numbers(dict[str, str]):
+    """The sessions' own phone numbers, by name. They never leave the adapter, not even in its repr."""
+
+    def __repr__(self) -> str:
+        return f"{len(self)} numbers"
+
+
 class Listing(Value, frozen=True):
     """A list of sessions that was read."""
 
     sightings: tuple[Sighting, ...]
     notes: tuple[str, ...] = ()
+    numbers: Numbers = msgspec.field(default_factory=Numbers)
 
 
 class WahaGateway:
@@ -107,6 +128,7 @@ class WahaGateway:
         self._http = HttpClient(url, {"X-Api-Key": api_key} if api_key else {})
         self._timeout, self._action_timeout, self._clock = timeout, action_timeout, clock
         self._identity = _Identity(clock)
+        self._numbers = Numbers()
 
     async def look(self) -> Look:
         """List all sessions; now and then ask which run of which version it is."""
@@ -115,6 +137,7 @@ class WahaGateway:
         if isinstance(listing, Failure):
             self._identity.forget()
             return Look(reachable=await self._reachable(listing), trouble=listing.trouble, detail=listing.detail)
+        self._numbers = listing.numbers
         await self._identity.refresh(listing.sightings, turn)
         return Look(
             reachable=True,
@@ -150,9 +173,18 @@ class WahaGateway:
         """Stop a session: 3 s; its credentials stay, and `start` brings it back without a QR (2024.10.8)."""
         return await self._act(session, "stop")
 
-    async def probe(self, session: str, timeout: float) -> ProbeResult:  # noqa: ARG002
-        """Ask WhatsApp for the session's own number."""
-        return ProbeResult(session, Proof.UNKNOWN, "not built yet")
+    async def probe(self, session: str, timeout: float) -> ProbeResult:
+        """Ask WhatsApp for the session's own number: a round trip.
+
+        No answer in time is a miss, for behind a silent peer the call hangs. A probe that is missed goes on inside
+        WAHA for up to 120 s and keeps a process that is told to stop alive for as long (2024.10.8).
+        """
+        number = self._numbers.get(session)
+        if number is None:
+            return ProbeResult(session, Proof.UNKNOWN, "no number of its own is known")
+        path = f"{EXISTS}?phone={number}&session={quote(session, safe='')}"
+        proof, detail = read_probe(await self._http.ask_apart("GET", path, timeout=timeout), timeout)
+        return ProbeResult(session, proof, detail)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -198,7 +230,7 @@ class _Identity:
         self.version: str | None = None
         self.engine: str | None = None
         self._asked_at: float | None = None
-        self._seen: tuple[Sighting, ...] = ()
+        self._seen: tuple[tuple[str, str, bool | None], ...] = ()
         self._stopped: frozenset[str] = frozenset()
         self._stop_seen_at: float | None = None
 
@@ -209,7 +241,9 @@ class _Identity:
         (2024.10.8): only the run tells whether an operator stopped the session or the process.
         """
         now = self._clock()
-        changed, self._seen = sightings != self._seen, sightings
+        # Without their activity, which changes all the time.
+        seen = tuple((one.name, one.claim, one.paired) for one in sightings)
+        changed, self._seen = seen != self._seen, seen
         stopped = frozenset(one.name for one in sightings if one.state is State.STOPPED)
         if stopped - self._stopped:
             self._stop_seen_at = now
@@ -237,21 +271,54 @@ def read_list(body: bytes) -> Listing | Failure:
         return Failure(Trouble.BAD_BODY, f"WAHA's session list: answered with {what}", Progress.ANSWERED)
     entries, unreadable = read
     seen: dict[str, Sighting] = {}
+    numbers = Numbers()
     for entry in entries:
         if not fits(entry.name):
             unreadable += 1
         elif entry.name not in seen:
-            seen[entry.name] = sight(entry.name, entry.status, linked=_is_account(entry.me))
+            seen[entry.name] = _sighting_of(entry)
+            if (number := _number_of(entry.me)) is not None:
+                numbers[entry.name] = number
     if unreadable and not seen:
         return Failure(Trouble.BAD_BODY, "WAHA's session list: no entry has a name", Progress.ANSWERED)
-    return Listing(tuple(seen.values()), left_out(unreadable))
+    return Listing(tuple(seen.values()), left_out(unreadable), numbers)
+
+
+def _sighting_of(entry: _Entry) -> Sighting:
+    told_state = entry.engine.get("state") if isinstance(entry.engine, dict) else None
+    return sight(
+        entry.name,
+        entry.status,
+        linked=_is_account(entry.me),
+        engine_state=told_state,
+        activity=_activity_of(entry.timestamps),
+    )
+
+
+_NUMBER = re.compile(r"([0-9]{5,20})(?::[0-9]+)?@(?:c\.us|s\.whatsapp\.net)")
+"""Of an account's id; one that ends in `@lid` is no phone number."""
+
+
+def _number_of(me: object) -> str | None:
+    account = me.get("id") if isinstance(me, dict) else None
+    found = _NUMBER.fullmatch(account) if isinstance(account, str) else None
+    return found[1] if found else None
+
+
+def _activity_of(timestamps: object) -> int | None:
+    at = timestamps.get("activity") if isinstance(timestamps, dict) else None
+    if isinstance(at, bool) or not isinstance(at, int | float) or not 0 < at < 2**53:
+        return None
+    return int(at)
 
 
 def _is_account(me: object) -> bool:
     return isinstance(me, dict) and bool(me.get("id"))
 
 
-def sight(name: str, status: object, *, linked: bool) -> Sighting:
+def sight(
+    name: str, status: object, *, linked: bool, engine_state: object = None, activity: int | None = None
+) -> Sighting:
     """What one entry of the list says.
 
     `me` is the account in memory: it stays when the phone unlinks the device, and it is missing while a session is
@@ -259,13 +326,41 @@ def sight(name: str, status: object, *, linked: bool) -> Sighting:
     """
     claim = word_of(status) or ""
     if claim == "FAILED":
-        state, reason = FAILED_LINKED if linked else FAILED_UNLINKED
+        state, reason = _failed(engine_state) if linked else FAILED_UNLINKED
     elif claim.startswith(PASSKEY[0]):
         state, reason = PASSKEY[1]
     else:
         state, reason = STATES.get(claim, (State.UNKNOWN, Reason.UNREADABLE))
     tells = linked or claim in ("SCAN_QR_CODE", "FAILED")
-    return Sighting(name=name, state=state, reason=reason, claim=claim, paired=linked if tells else None)
+    return Sighting(
+        name=name, state=state, reason=reason, claim=claim, paired=linked if tells else None, activity=activity
+    )
+
+
+ENGINE_TELLS = (Reason.LOGGED_OUT, Reason.BANNED, Reason.OUTDATED, Reason.REPLACED)
+"""Reasons that a state of the engine settles. All others leave a FAILED session unexplained: one restart tells."""
+
+
+def _failed(engine_state: object) -> tuple[State, Reason]:
+    cause = cause_of_name(engine_state)
+    return (State.FAILED, cause.reason) if cause is not None and cause.reason in ENGINE_TELLS else FAILED_LINKED
+
+
+def read_probe(answer: Reply | Failure, timeout: float) -> tuple[Proof, str]:
+    """What an answer to the probe proves, and why. Nothing of the body is quoted: it holds the number."""
+    if isinstance(answer, Failure):
+        hangs = answer.trouble is Trouble.TIMED_OUT and answer.progress is Progress.SENT
+        return (Proof.MISSED, f"no answer within {timeout:g} s") if hangs else (Proof.UNKNOWN, answer.detail)
+    if answer.status == 500 and b'"Timed Out"' in answer.body:  # unverified: Baileys gave up after 120 s
+        return Proof.MISSED, "WAHA waited for WhatsApp in vain"
+    if not answer.ok:
+        return Proof.UNKNOWN, told(answer.status)
+    try:
+        exists = msgspec.json.decode(answer.body, type=_Existence).numberExists
+    except UNUSABLE:
+        return Proof.UNKNOWN, f"{told(answer.status)} with something else"
+    # Also a no is an answer of WhatsApp's.
+    return Proof.ANSWERED, "WhatsApp answered" if exists else "WhatsApp answered, and does not know its number"
 
 
 def read_run(answer: Reply | Failure) -> str | None:

@@ -23,6 +23,7 @@ from wasupervisor.model.remedies import Reply, Verdict
 from wasupervisor.runtime.inbox import Inbox
 from wasupervisor.runtime.logs import log_entry
 from wasupervisor.runtime.performing import STOPPING, Performer
+from wasupervisor.runtime.probing import Prober
 from wasupervisor.runtime.recording import Taken
 from wasupervisor.runtime.watch import Readings, Watch
 
@@ -50,6 +51,7 @@ class Cycle:
         watch: Watch,
         policy: Policy,
         performer: Performer,
+        prober: Prober,
         inbox: Inbox,
         recorder: Recorder,
         publish: Callable[[Decision, Readings], Awaitable[None]],
@@ -64,6 +66,7 @@ class Cycle:
         self.watch = watch
         self.policy = policy
         self._performer = performer
+        self._prober = prober
         self._inbox = inbox
         self._recorder = recorder
         self._publish = publish
@@ -100,6 +103,7 @@ class Cycle:
         """Begin no remedy any more, and let the look that is under way go."""
         self._stopping = True
         self._performer.stop()
+        self._prober.stop()
         if self._looking is not None:
             self._looking.cancel()
 
@@ -126,7 +130,7 @@ class Cycle:
         return None if self._stopping else readings
 
     def _decide(self, readings: Readings) -> Decision:
-        results, orders = self._performer.take(), self._inbox.take()
+        results, probes, orders = self._performer.take(), self._prober.take(), self._inbox.take()
         observation = Observation(
             look=readings.look,
             process=readings.process,
@@ -135,6 +139,7 @@ class Cycle:
             state_writable=self._writable,
             results=results,
             orders=orders,
+            probes=probes,
             hour_of_week=self._local_hour(),
         )
         now, dice = self._now(), self._dice.random()
@@ -142,6 +147,7 @@ class Cycle:
             decision = step(self.memory, observation, now, dice, self.policy)
         except BaseException:
             self._performer.put_back(results)
+            self._prober.put_back(probes)
             self._inbox.refuse(orders, BROKEN)
             raise
         self._taken(Taken(self.memory, observation, now, dice, self.policy, decision))
@@ -164,6 +170,7 @@ class Cycle:
             self._withhold(decision, STOPPING)
         else:
             self._performer.start(decision.remedies)
+            self._prober.start(decision.probes, self.watch)
             self._inbox.answer(decision.replies)
 
     async def _record(self, decision: Decision) -> bool:

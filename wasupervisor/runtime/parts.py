@@ -13,6 +13,7 @@ from wasupervisor.config.schema import Settings
 from wasupervisor.runtime.cycle import Cycle
 from wasupervisor.runtime.inbox import Inbox
 from wasupervisor.runtime.performing import PROBE_TIMEOUT, Performer
+from wasupervisor.runtime.probing import Prober
 from wasupervisor.runtime.publishing import Publisher
 from wasupervisor.runtime.pulse import Pulse
 from wasupervisor.runtime.recorder import StoreRecorder
@@ -33,6 +34,7 @@ class Parts:
     pulse: Pulse
     inbox: Inbox
     performer: Performer
+    prober: Prober
     publisher: Publisher
     cycle: Cycle
     recording: Recording
@@ -54,6 +56,7 @@ class Parts:
         pulse = Pulse(settings.gateway.poll_every, clock)
         inbox = Inbox(pulse.wake)
         performer = Performer(tasks, watch, policy, pulse.wake)
+        prober = Prober(tasks, PROBE_TIMEOUT)
         recording = Recording(settings.state.directory, settings.state.record)
         publisher = Publisher(settings, state, notifier, clock, recording)
         cycle = Cycle(
@@ -61,6 +64,7 @@ class Parts:
             watch=watch,
             policy=policy,
             performer=performer,
+            prober=prober,
             inbox=inbox,
             recorder=StoreRecorder(state.store, state.written, state.timeline.now),
             publish=publisher.publish,
@@ -71,7 +75,7 @@ class Parts:
         )
         cycle.note(*state.entries)
         notifier.wait_at_least(_patience(settings))
-        parts = cls(clock, notifier, state, pulse, inbox, performer, publisher, cycle, recording)
+        parts = cls(clock, notifier, state, pulse, inbox, performer, prober, publisher, cycle, recording)
         parts._use_hands(settings)
         if performer.restart is not None:
             tasks.start_soon(performer.restart.settle, name="settle an earlier restart")
@@ -90,7 +94,7 @@ class Parts:
     def _use_hands(self, settings: Settings) -> None:
         performer, probe = self.performer, settings.sessions.probe
         performer.restart = open_restart(settings, hold=self.publisher.hold, wake=self.pulse.wake)
-        performer.probe_timeout = PROBE_TIMEOUT if probe is None else probe.timeout
+        performer.probe_timeout = self.prober.timeout = PROBE_TIMEOUT if probe is None else probe.timeout
 
 
 def _patience(settings: Settings) -> float:

@@ -9,7 +9,7 @@ import pytest
 from wasupervisor.config.loading import Loaded
 from wasupervisor.config.policy import policy_of
 from wasupervisor.config.schema import Gateway, Settings
-from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy, ReadyWhen
+from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy, ProbeRule, ReadyWhen
 
 Load = Callable[..., Loaded]
 
@@ -85,7 +85,6 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ("sessions: {probe: {}}", "sessions.probe"),
         ("process: {memory: {warn: 1GB}}", "process.memory"),
         ("process: {cpu: {warn: 80%}}", "process.cpu"),
         ("process: {find: {docker: waha}}", "process.find.docker"),
@@ -107,3 +106,10 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
 def test_what_no_room_acts_on_yet_is_told(load_section: Load, text: str, path: str) -> None:
     notes = policy_of(load_section(text).settings).notes
     assert notes == (f"{path} is configured, and this version does not act on it yet",)
+
+
+def test_the_probe_reaches_the_decider_without_its_timeout(load_section: Load) -> None:
+    assert policy_of(load_section("").settings).probe is None
+    policy = policy_of(load_section("sessions: {probe: {every: 2m, timeout: 9s, misses: 4}}").settings)
+    assert policy.probe == ProbeRule(every=120.0, misses=4)
+    assert policy.notes == ()

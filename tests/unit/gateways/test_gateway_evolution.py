@@ -329,7 +329,7 @@ async def test_label_escapes_are_undone(evolution: EvolutionGateway, server: Ser
     assert by_name(look)[odd].state is State.WORKING
 
 
-@pytest.mark.parametrize("word", ["unknown", "refused", "Open", "5511900000001", "x" * 99])
+@pytest.mark.parametrize("word", ["unknown", "refusing", "Open", "5511900000001", "x" * 99])
 async def test_a_word_that_nobody_knows_is_unknown(word: str, evolution: EvolutionGateway, server: Server) -> None:
     server.memory = {"alpha": word}
     server.database = {"alpha": "open"}

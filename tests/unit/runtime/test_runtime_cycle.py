@@ -21,6 +21,7 @@ from wasupervisor.model.remedies import Order, OrderKind, Outcome, Reply, Result
 from wasupervisor.runtime.cycle import BROKEN, UNWRITABLE, Cycle
 from wasupervisor.runtime.inbox import Inbox, NoAnswerError
 from wasupervisor.runtime.performing import STOPPING, Performer
+from wasupervisor.runtime.probing import Prober
 from wasupervisor.runtime.watch import Readings, Watch
 
 pytestmark = pytest.mark.anyio
@@ -130,6 +131,7 @@ async def scene() -> AsyncIterator[Scene]:
             watch=watch,
             policy=QUICK,
             performer=made.performer,
+            prober=Prober(tasks, 5.0),
             inbox=made.inbox,
             recorder=made.books,
             publish=made.publish,
