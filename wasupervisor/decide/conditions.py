@@ -264,7 +264,7 @@ def _flapping_cause(memory: SessionMemory, scene: Scene) -> Reason | None:
 
 
 def _starting_cause(memory: SessionMemory, scene: Scene) -> Reason:
-    if scene.now - memory.since < scene.policy.starting_timeout:
+    if scene.now - memory.since < _patience(memory, scene):
         return Reason.RECONNECTING
     if scene.uplink is UplinkState.DOWN and scene.policy.uplink_watched:
         return Reason.UPLINK_DOWN
@@ -300,7 +300,7 @@ def _is_judged(memory: SessionMemory, cause: Reason, scene: Scene) -> bool:
     """Whether it has lasted for long enough, in samples and in seconds."""
     policy = scene.policy
     if memory.state is State.STARTING:
-        return scene.now - memory.since >= policy.starting_timeout
+        return scene.now - memory.since >= _patience(memory, scene)
     if cause is Reason.STOPPED:
         return _lasts_as_stop(memory, scene) or memory.condition not in WORKED | JUDGED_BAD
     if TABLE[cause].nature in (Nature.PERSON, Nature.FATAL) and memory.condition not in WORKED:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from wasupervisor.decide.conditions import is_judged_now, is_patient
 from wasupervisor.decide.draft import Draft
-from wasupervisor.decide.ladder import WAHA, wants_gateway_restart
+from wasupervisor.decide.ladder import WAHA, remedy_for, wants_gateway_restart
 from wasupervisor.decide.memory import SessionMemory
 from wasupervisor.decide.scene import DAY, Scene, expected
 from wasupervisor.model.sessions import Condition, Reason, State
@@ -62,7 +62,8 @@ def _sessions(draft: Draft, scene: Scene) -> Need | None:
 def _wants(name: str, session: SessionMemory, scene: Scene) -> bool:
     if not wants_gateway_restart(scene.policy, session.cause) or not expected(name, session, scene.policy):
         return False
-    if _in_vain(session, scene) or session.attempt is not None:
+    milder = remedy_for(scene.policy, session.cause) is not None
+    if milder or _in_vain(session, scene) or session.attempt is not None:
         return False
     if session.condition is Condition.MISSING:
         return session.state is State.NOT_LOADED and session.absent_since is None

@@ -57,7 +57,7 @@ def _try_remedy(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> None
     if block is None:
         draft.book(asked)
         return
-    if only_gateway_restart_heals(asked) and block.code == "lone":
+    if block.code == "killing" or (only_gateway_restart_heals(asked) and block.code == "lone"):
         draft.wants_process_restart.append(name)
     draft.next[name] = _withheld_text(session, kind, block, scene)
     if block.kind is not Kind.TURN:

@@ -16,6 +16,7 @@ from typing import Literal
 import anyio
 import certifi
 import httpcore
+from msgspec.structs import replace
 
 from wasupervisor.host.moments import Clock, boottime
 from wasupervisor.model.observation import Uplink, UplinkState
@@ -74,7 +75,7 @@ class UplinkWatch:
         by_place = port == 443 or not _is_loopback(host)
         self._tls = check == "tls" or (check == "upgrade" and (by_place if tls is None else tls))
         self._lock = anyio.Lock()
-        self._last: tuple[float, UplinkState, str] | None = None
+        self._last: tuple[float, Uplink] | None = None
         self._checks = 0
 
     @property
@@ -82,8 +83,8 @@ class UplinkWatch:
         """The last reading and its age; unknown before the first. Asks nobody."""
         if self._last is None:
             return Uplink(detail="not asked yet")
-        at, state, detail = self._last
-        return Uplink(state=state, age_seconds=self._clock() - at, detail=detail)
+        at, reading = self._last
+        return replace(reading, age_seconds=self._clock() - at)
 
     async def ask(self, max_age: float) -> Uplink:
         """A reading that is younger than `max_age` seconds: the last one, or a new one.
@@ -93,43 +94,43 @@ class UplinkWatch:
         checks = self._checks
         async with self._lock:
             if checks == self._checks and not self._is_younger_than(max_age):
-                state, detail = await self._answer()
-                if self._last is None or self._last[1:] != (state, detail):
-                    log.info("the uplink is %s: %s", state, detail)
-                self._last = (self._clock(), state, detail)
+                reading = await self._answer()
+                if self._last is None or self._last[1] != reading:
+                    log.info("the uplink is %s: %s", reading.state, reading.detail)
+                self._last = (self._clock(), reading)
                 self._checks += 1
         return self.last
 
     def _is_younger_than(self, max_age: float) -> bool:
         return self._last is not None and self._clock() - self._last[0] < max_age
 
-    async def _answer(self) -> tuple[UplinkState, str]:
+    async def _answer(self) -> Uplink:
         try:
-            context = _context() if self._tls else None
+            context = tls_context() if self._tls else None
         except OSError as error:
-            return UplinkState.UNKNOWN, f"the certificates to trust cannot be loaded: {error}"
+            return Uplink(state=UplinkState.UNKNOWN, detail=f"the certificates to trust cannot be loaded: {error}")
         try:
             with anyio.fail_after(self._timeout):
                 return await self._ask_once(context)
         except TimeoutError:
-            return UplinkState.DOWN, f"{self._where} did not answer in {self._timeout:g} s"
+            return Uplink(state=UplinkState.DOWN, detail=f"{self._where} did not answer in {self._timeout:g} s")
         except Exception as error:  # whatever it is, the next cycle must be able to ask again
             return self._blame(error)
 
-    async def _ask_once(self, context: ssl.SSLContext | None) -> tuple[UplinkState, str]:
+    async def _ask_once(self, context: ssl.SSLContext | None) -> Uplink:
         if self._check == "upgrade":
             return await self._upgrade(context)
         if context is None:
             await (await anyio.connect_tcp(self._host, self._port)).aclose()
-            return UplinkState.UP, f"{self._where} accepted the connection"
+            return Uplink(state=UplinkState.UP, detail=f"{self._where} accepted the connection")
         # Not 'standard compatible': the peer's goodbye is not waited for.
         stream = await anyio.connect_tcp(
             self._host, self._port, tls=True, ssl_context=context, tls_standard_compatible=False
         )
         await stream.aclose()
-        return UplinkState.UP, f"{self._where} completed the TLS handshake"
+        return Uplink(state=UplinkState.UP, detail=f"{self._where} completed the TLS handshake")
 
-    async def _upgrade(self, context: ssl.SSLContext | None) -> tuple[UplinkState, str]:
+    async def _upgrade(self, context: ssl.SSLContext | None) -> Uplink:
         url = httpcore.URL(scheme="https" if self._tls else "http", host=self._host, port=self._port, target=_PATH)
         # A pool for each check, and these are rare: the certificates cost 2.7 MB that need not stay.
         async with (
@@ -138,24 +139,28 @@ class UplinkWatch:
         ):
             status = response.status
         if status == HTTPStatus.SWITCHING_PROTOCOLS:
-            return UplinkState.UP, f"{self._where} accepted the websocket"
-        return UplinkState.DOWN, f"{self._where} answered {status} to the websocket upgrade, not 101"
+            return Uplink(state=UplinkState.UP, detail=f"{self._where} accepted the websocket")
+        return Uplink(
+            state=UplinkState.DOWN,
+            detail=f"{self._where} answered {status} to the websocket upgrade, not 101",
+            refused=True,
+        )
 
-    def _blame(self, error: Exception) -> tuple[UplinkState, str]:
+    def _blame(self, error: Exception) -> Uplink:
         causes = list(_causes(error))
         told = ", ".join(dict.fromkeys(_text(cause) for cause in causes))
         if not isinstance(error, _OF_THE_NETWORK) or all(_is_ours(cause) for cause in causes):
-            return UplinkState.UNKNOWN, f"{self._where} could not be asked from here: {told}"
+            return Uplink(state=UplinkState.UNKNOWN, detail=f"{self._where} could not be asked from here: {told}")
         if any(isinstance(cause, socket.gaierror) for cause in causes):
-            return UplinkState.DOWN, f"the name {self._host} could not be resolved: {told}"
-        return UplinkState.DOWN, f"{self._where} could not be reached: {told}"
+            return Uplink(state=UplinkState.DOWN, detail=f"the name {self._host} could not be resolved: {told}")
+        return Uplink(state=UplinkState.DOWN, detail=f"{self._where} could not be reached: {told}")
 
     @property
     def _where(self) -> str:
         return f"{self._host}:{self._port}"
 
 
-def _context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Trusts whom a gateway trusts, Mozilla's list, unless the operator names another, as OpenSSL's variables do."""
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec.structs import replace
 
 from wasupervisor.gateways.base import Gateway
 from wasupervisor.host.process import ProcessWatch
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 
 UPLINK_EVERY = 30.0
 """Seconds between two questions to WhatsApp while something is not well; none are asked otherwise."""
+
+UPLINK_EVERY_WHILE_DOWN = 10.0
+"""Seconds between two questions while it is down: patience with the sessions begins with the first good answer."""
 
 UPLINK_STALE = 60.0
 """Seconds after which a reading of the uplink says nothing any more."""
@@ -72,7 +76,7 @@ class Watch:
             tasks: where a question to the uplink runs on, for it must not delay the cycle.
         """
         self._begun += 1
-        if ask_uplink and not self._asking and self._uplink_age() >= UPLINK_EVERY:
+        if ask_uplink and not self._asking and self._uplink_age() >= self._uplink_every():
             self._asking = True
             tasks.start_soon(self._ask_uplink, name="uplink")
         look = Look(reachable=False, trouble=Trouble.TIMED_OUT, detail=f"no answer within {self._timeout:g} s")
@@ -139,11 +143,15 @@ class Watch:
 
     async def _ask_uplink(self) -> None:
         try:
-            await self.uplink(UPLINK_EVERY)
+            await self.uplink(self._uplink_every())
         except Exception:
             log.exception("the uplink could not be asked: this is a fault of wasupervisor")
         finally:
             self._asking = False
+
+    def _uplink_every(self) -> float:
+        down = self._last_uplink is not None and self._last_uplink[1].state is UplinkState.DOWN
+        return UPLINK_EVERY_WHILE_DOWN if down else UPLINK_EVERY
 
     def _uplink_age(self) -> float:
         if self._uplink is None:
@@ -155,4 +163,4 @@ class Watch:
         if self._last_uplink is None or age > UPLINK_STALE:
             return Uplink()
         last = self._last_uplink[1]
-        return Uplink(state=last.state, age_seconds=age, detail=last.detail)
+        return replace(last, age_seconds=age)

@@ -39,7 +39,7 @@ from wasupervisor.simulator.virtual import Pending
 from wasupervisor.simulator.waha_world import WahaWorld
 
 TIMEOUT = 10.0
-UPLINK_EVERY, UPLINK_STALE, UPLINK_TIMEOUT = 30.0, 60.0, 5.0
+UPLINK_EVERY, UPLINK_EVERY_WHILE_DOWN, UPLINK_STALE, UPLINK_TIMEOUT = 30.0, 10.0, 60.0, 5.0
 GOOD = (simulated.UplinkState.UP, simulated.UplinkState.NO_LOGIN)
 """The upgrade is answered with 101."""
 
@@ -55,7 +55,7 @@ class Loop:
     memory: Memory = field(default_factory=Memory)
     first: bool = True
     now: float = 0.0
-    asked: tuple[float, UplinkState] | None = None
+    asked: tuple[float, Uplink] | None = None
     ask_uplink: bool = False
     results: list[Result] = field(default_factory=list)
     calls: list[tuple[float, Remedy, Outcome]] = field(default_factory=list)
@@ -148,20 +148,22 @@ class Loop:
     def _uplink(self) -> Uplink:
         """The last reading; a new one is asked for beside the cycle, and is there for the next."""
         known, age = self.asked, float("inf") if self.asked is None else self.now - self.asked[0]
-        if self.ask_uplink and age >= UPLINK_EVERY:
+        down = known is not None and known[1].state is UplinkState.DOWN
+        if self.ask_uplink and age >= (UPLINK_EVERY_WHILE_DOWN if down else UPLINK_EVERY):
             self.asked = self.now, self._uplink_is()
         if known is None or age > UPLINK_STALE:
             return Uplink()
-        return Uplink(state=known[1], age_seconds=age)
+        return replace(known[1], age_seconds=age)
 
-    def _uplink_is(self) -> UplinkState:
-        return UplinkState.UP if self.world.uplink in GOOD else UplinkState.DOWN
+    def _uplink_is(self) -> Uplink:
+        refused = self.world.uplink is simulated.UplinkState.UPGRADE_503
+        return Uplink(state=UplinkState.UP if self.world.uplink in GOOD else UplinkState.DOWN, refused=refused)
 
     # Hands
 
     def _perform(self, remedy: Remedy) -> None:
-        uplink = Uplink(state=self._uplink_is())
-        self.asked = self.now, uplink.state
+        uplink = self._uplink_is()
+        self.asked = self.now, uplink
         against = objection(remedy, self._close_look(remedy.session), uplink, self.policy)
         if against is not None:
             self.results.append(Result(remedy.id, remedy.session, remedy.kind, Outcome.WITHHELD, against))

@@ -138,7 +138,7 @@ def test_row_2_waha_behind_a_503_is_healed_by_the_one_canary_that_ends_the_proce
     assert loop.made == [(RESTART, "default", Outcome.DROPPED)]
     assert [one.exit_code for one in loop.world.deaths] == [7]
     assert loop.all_up
-    assert max(loop.up_at.values()) <= begun + 20 + 120
+    assert max(loop.up_at.values()) <= begun + 20 + 60
     assert max(loop.logins().values()) == 1
     assert len(loop.memory.gateway.restarts) == 1
     assert any("by our session restart" in one for one in loop.told(EntryKind.GATEWAY))

@@ -128,6 +128,7 @@ class TestUpgrade:
         async with standing(answer) as portal:
             reading = await watch(portal.port).ask(0)
         assert reading.state is DOWN
+        assert reading.refused
         assert f"answered {answer[9:12].decode()} to the websocket upgrade, not 101" in reading.detail
         assert len(portal.requests) == 1
 
@@ -140,6 +141,7 @@ class TestUpgrade:
         async with standing(None) as hole:
             reading = await watch(hole.port, timeout=0.1).ask(0)
         assert (reading.state, reading.detail) == (DOWN, f"127.0.0.1:{hole.port} did not answer in 0.1 s")
+        assert not reading.refused
 
     async def test_an_answer_in_drips_does_not_outlast_the_time_for_the_whole(self) -> None:
         async with standing(b"HTTP/1.1 101 Switching", drips=True) as peer:

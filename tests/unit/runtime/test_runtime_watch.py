@@ -7,7 +7,7 @@ import pytest
 from runtime_scenes import ScriptedGateway, ScriptedUplink, StillProcess, working
 
 from wasupervisor.model.observation import Trouble, UplinkState
-from wasupervisor.runtime.watch import UPLINK_EVERY, UPLINK_STALE, Readings, Watch
+from wasupervisor.runtime.watch import UPLINK_EVERY, UPLINK_EVERY_WHILE_DOWN, UPLINK_STALE, Readings, Watch
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +58,15 @@ async def test_the_uplink_is_asked_only_when_something_is_not_well_and_not_too_o
     assert len(it.uplink.asked) == 1
     assert (await it.look()).uplink.state is UplinkState.UP
     it.now += UPLINK_EVERY
+    await it.look(ask=True)
+    assert len(it.uplink.asked) == 2
+
+
+async def test_an_uplink_that_is_down_is_asked_more_often_so_that_its_return_is_seen_soon() -> None:
+    it = Scene(uplink=ScriptedUplink(UplinkState.DOWN))
+    assert it.uplink is not None
+    await it.look(ask=True)
+    it.now += UPLINK_EVERY_WHILE_DOWN
     await it.look(ask=True)
     assert len(it.uplink.asked) == 2
 
