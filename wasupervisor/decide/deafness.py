@@ -122,7 +122,7 @@ def _end_slot(draft: Draft, scene: Scene, listening: Listening, hour: int) -> Li
 def _told(draft: Draft) -> dict[str, int | None]:
     """The activity of each session, as far as it tells of others than ourselves."""
     policy = draft.policy
-    # WAHA counts calls of its API as activity, so that our own probe is one (2026: `maintainPresenceOnline`).
+    # WAHA's activity is the last call of its API for the session, our probe's too (2025+, read, not measured).
     ours = policy.probe is not None and policy.gateway_kind == "waha"
     seen = draft.observation.look.sightings or ()
     return {one.name: None if ours else one.activity for one in seen if one.name in draft.sessions}
@@ -176,23 +176,23 @@ def _hour_over(session: SessionMemory, hearing: Hearing, listening: Listening, n
     """Learn from an hour that was watched as a whole, and count it when it should not have been silent."""
     shortest, longest = HOUR_WATCHED
     heard = None if hearing.value is None else 0
-    if not _was_left_alone(session, listening.began):
+    if not was_left_alone(session, listening.began):
         return replace(hearing, heard=heard, silent=0)
     if listening.broken or hearing.heard is None or not shortest <= now - listening.began <= longest:
         return replace(hearing, heard=heard)
     week, watched = hearing.week or NEW_WEEK, hearing.watched + 1
-    missed = hearing.heard == 0 and now >= listening.trusted_from and _is_regular(hearing)
+    usual = now >= listening.trusted_from and is_habit(week, listening.hour)
     return replace(
         hearing,
         heard=heard,
         week=noted(week, listening.hour, busy=hearing.heard >= BUSY_SLOTS),
         watched=watched,
-        silent=hearing.silent + (missed and is_habit(week, listening.hour)),
+        silent=hearing.silent + (usual and hearing.heard == 0 and _is_regular(hearing)),
         longest=max(0, hearing.longest - (watched % HOURS == 0)),
     )
 
 
-def _was_left_alone(session: SessionMemory, began: float) -> bool:
+def was_left_alone(session: SessionMemory, began: float) -> bool:
     """Whether it worked for the whole hour, and no remedy touched it."""
     if session.condition is not Condition.HEALTHY or session.working_since is None or session.attempt is not None:
         return False
@@ -234,4 +234,4 @@ def _are_silent_together(draft: Draft) -> bool:
             silent += 1
         elif draft.now - one.at <= SILENT_HOURS * HOUR and _is_regular(one):
             hearing += 1
-    return silent >= 2 and silent - 1 >= hearing
+    return silent > max(1, hearing)
