@@ -17,7 +17,7 @@ from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import count, span
 from wasupervisor.model.journal import EntryKind
 from wasupervisor.model.observation import ProbeResult, Proof, UplinkState
-from wasupervisor.model.policy import Policy, ProbeRule
+from wasupervisor.model.policy import Policy
 from wasupervisor.model.sessions import Condition, Reason
 
 AFTER_MISS = 30.0
@@ -65,14 +65,12 @@ def plan_probes(draft: Draft, scene: Scene) -> None:
     able = {name: one for name, one in draft.sessions.items() if name in scene.working and _is_probed(one)}
     if not able:
         return
-    doubted = [name for name, one in able.items() if _is_doubted(one, draft.policy, scene.now)]
-    urgent = [name for name in doubted if _is_urgent(able[name], scene.now)]
-    dead = {name for name, one in able.items() if is_false_working(one, draft.policy)}
-    others = able.keys() - set(doubted)
-    usual = [name for name in others if _is_due(name, able[name], rule, scene.now, dead=name in dead)]
+    urgent = [name for name, one in able.items() if _is_urgent(name, one, draft.policy, scene.now)]
+    calm = {name: one for name, one in able.items() if not _is_doubted(one, draft.policy, scene.now)}
+    usual = [name for name in calm.keys() - set(urgent) if _is_due(name, calm[name], rule.every, scene.now)]
     gap = rule.every / (CATCHING_UP * len(able))
     most = max(1, math.ceil(draft.policy.poll_every / gap))
-    if gap > draft.policy.poll_every and scene.now - max(map(_asked_at, able.values())) < gap:
+    if gap > draft.policy.poll_every and scene.now - max(map(_asked_at, calm.values()), default=-math.inf) < gap:
         usual = []
     for name in [*_oldest_first(urgent, able), *_oldest_first(usual, able)][:most]:
         session = able[name]
@@ -163,7 +161,7 @@ def _is_probed(session: SessionMemory) -> bool:
 
 
 def _is_doubted(session: SessionMemory, policy: Policy, now: float) -> bool:
-    """Whether something hangs on its next answer: a miss that is not proven chance yet, or a remedy for misses."""
+    """Whether it was missed last: by chance, or before something that may have healed it; not when proven dead."""
     probe = _probe_of(session)
     if probe.missed_at is None or is_false_working(session, policy):
         return False
@@ -172,8 +170,12 @@ def _is_doubted(session: SessionMemory, policy: Policy, now: float) -> bool:
     return now - max(probe.missed_at, _works_since(session, now)) < DOUBTED_FOR
 
 
-def _is_urgent(session: SessionMemory, now: float) -> bool:
-    """Whether a doubted session is asked now: soon after it works again, and then each half minute."""
+def _is_urgent(name: str, session: SessionMemory, policy: Policy, now: float) -> bool:
+    """Whether something hangs on asking it now: soon after it works again, and then each half minute."""
+    if is_false_working(session, policy):
+        return _is_due(name, session, DEAD_EVERY, now)
+    if not _is_doubted(session, policy, now):
+        return False
     since = _works_since(session, now)
     if now - since < WORKS_FOR:
         return False
@@ -181,9 +183,8 @@ def _is_urgent(session: SessionMemory, now: float) -> bool:
     return asked_at < since or now - max(asked_at, missed_at) >= AFTER_MISS
 
 
-def _is_due(name: str, session: SessionMemory, rule: ProbeRule, now: float, *, dead: bool) -> bool:
+def _is_due(name: str, session: SessionMemory, every: float, now: float) -> bool:
     """Whether its moment has come since it was last asked, or since it works."""
-    every = min(rule.every, DEAD_EVERY) if dead else rule.every
     moment = now - (now - crc32(name.encode()) / 2**32 * every) % every
     missed_at = _probe_of(session).missed_at
     if missed_at is not None and now - missed_at < AFTER_MISS:
