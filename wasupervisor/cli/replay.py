@@ -27,16 +27,19 @@ from wasupervisor.store.segments import Reader
 
 LIMIT = "After the first other remedy read with care: the recorded gateway answers only to what was done then."
 
-WORDS: dict[str, tuple[str, str]] = {
-    "withheld": ("would have been withheld: {text}", "would not have been withheld: {text}"),
-    "breaker": ("the breaker: {text}", "not so the breaker: {text}"),
-    "incident": ("an incident: {text}", "no such incident: {text}"),
-    "reply": ("an order would have been answered with {text}", "an order would not have been answered with {text}"),
-    "alert": ("a person would have been told of {text}", "nobody would have been told of {text}"),
+WORDS: dict[str, tuple[str, str, str]] = {
+    "withheld": ("would have been withheld", "would not have been withheld", "would have been withheld"),
+    "reply": (
+        "an order would have been answered",
+        "an order would not have been answered",
+        "the answer would have come",
+    ),
+    "alert": ("a person would have been told", "a person would not have been told", "a person would have been told"),
+    **dict.fromkeys(("breaker", "incident"), ("would have been", "would not have been", "would have been")),
 }
-"""What is not a remedy: the sentence when it would be so now, and when it would not."""
+"""Of what is no remedy: what is said when it would be so now, when it would not, and when only its time is another."""
 
-REMEDY = ("{what} would have been made: {text}", "{what} would not have been made. Then: {text}")
+REMEDY = ("would have been made", "would not have been made", "would have been made")
 
 
 @click.command("replay")
@@ -120,7 +123,8 @@ def _fault(replayed: Replayed, reader: Reader) -> str:
     others = replayed.steps - replayed.identical
     if not others or not replayed.same_policy or reader.versions != [__version__]:
         return ""
-    return f"{others} decisions differ in their bytes, and should not: a fault of wasupervisor, please report it"
+    differ = "1 decision differs in its bytes" if others == 1 else f"{others} decisions differ in their bytes"
+    return f"{differ}, and should not: a fault of wasupervisor, please report it"
 
 
 def _told(replayed: Replayed, differences: list[Difference], rules: str, fault: str) -> list[str]:
@@ -146,8 +150,7 @@ def _told(replayed: Replayed, differences: list[Difference], rules: str, fault: 
 def _identical(replayed: Replayed) -> str:
     if replayed.identical == replayed.steps:
         return "Each decision is the recorded one, byte by byte."
-    others = replayed.steps - replayed.identical
-    return f"{replayed.identical} decisions are the recorded ones, byte by byte, and {others} are not."
+    return f"Of {replayed.steps} decisions {replayed.identical} are the recorded ones, byte by byte."
 
 
 def _table(replayed: Replayed) -> list[str]:
@@ -173,19 +176,15 @@ def _sentence(difference: Difference) -> str:
 
 def _what(difference: Difference) -> str:
     then, now = difference
-    if then is not None and now is not None:
-        sooner = "earlier" if now.wall < then.wall else "later"
-        how = f"{span(abs(now.wall - then.wall))} {sooner}, at {_when(now.wall)}"
-        return f"{_name(now)} would have come {how}: {now.deed.text}"
     deed = difference.first.deed
-    would, would_not = WORDS.get(deed.what, REMEDY)
-    return (would_not if now is None else would).format(what=deed.what, text=deed.text)
-
-
-def _name(at: At) -> str:
-    return {"reply": "the answer to an order", "alert": "the alert", "withheld": "the withholding"}.get(
-        at.deed.what, f"the {at.deed.what}" if at.deed.what in WORDS else at.deed.what
-    )
+    added, missing, moved = WORDS.get(deed.what, REMEDY)
+    if now is None:
+        return f"{missing}: {deed.text}"
+    if then is None:
+        return f"{added}: {deed.text}"
+    sooner = "earlier" if now.wall < then.wall else "later"
+    clock = datetime.fromtimestamp(now.wall, UTC).astimezone().strftime("%H:%M:%S")
+    return f"{moved} {span(abs(now.wall - then.wall))} {sooner}, at {clock}: {now.deed.text}"
 
 
 def _facts(replayed: Replayed, differences: list[Difference], rules: str, fault: str) -> dict[str, Any]:

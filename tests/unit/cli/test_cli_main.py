@@ -17,7 +17,7 @@ from wasupervisor import __version__
 from wasupervisor.__main__ import _is_run
 from wasupervisor.cli.main import FAMILIES
 
-BUILT = "run demo check status history explain recover restart park pause resume reload config version"
+BUILT = "run demo check status history explain replay recover restart park pause resume reload config version"
 NOT_BUILT = ["doctor", "qr", "redis", "vault", "queue"]
 
 
