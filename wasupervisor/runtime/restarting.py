@@ -93,13 +93,13 @@ class GatewayRestart:
 
 async def _new_process(watch: Watch, before: Readings | None) -> None:
     """Wait for another run of the gateway, or for answers after silence where nothing tells the run."""
-    silent = False
-    while (now := await watch.next()) is not None:
-        silent = silent or now.look.reachable is False or (before is not None and before.look.reachable is False)
-        if before is not None and _is_other(before, now):
-            return
-        if silent and now.look.reachable:
-            return
+    seen, silent = watch.last, before is not None and before.look.reachable is False
+    while True:
+        if seen is not None:
+            silent = silent or seen.look.reachable is False
+            if (before is not None and _is_other(before, seen)) or (silent and seen.look.reachable):
+                return
+        seen = await watch.next()
 
 
 def _is_other(before: Readings, now: Readings) -> bool:

@@ -58,6 +58,8 @@ class ScriptedGateway:
         self.others_working = True
         self.outcome = Outcome.ACCEPTED
         self.calls: list[tuple[str, str]] = []
+        self.proof = Proof.ANSWERED
+        self.probes: list[tuple[str, float]] = []
         self.looks = 0
         self.close_looks = 0
         self.closed = False
@@ -89,7 +91,8 @@ class ScriptedGateway:
         return await self._act("stop", session)
 
     async def probe(self, session: str, timeout: float) -> ProbeResult:
-        return ProbeResult(session, Proof.ANSWERED)
+        self.probes.append((session, timeout))
+        return ProbeResult(session, self.proof, "told by the test")
 
     async def _act(self, verb: str, session: str) -> Answer:
         await anyio.lowlevel.checkpoint()

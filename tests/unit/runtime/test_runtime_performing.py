@@ -9,10 +9,11 @@ import anyio
 import pytest
 from runtime_scenes import ScriptedGateway, ScriptedUplink, StillProcess, failed, stopped, working
 
-from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.observation import Proof, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Outcome, Remedy, RemedyKind
-from wasupervisor.runtime.performing import FRESH_UPLINK, Performer
+from wasupervisor.model.sessions import Reason
+from wasupervisor.runtime.performing import FRESH_UPLINK, PROBE_TIMEOUT, Performer
 from wasupervisor.runtime.watch import Watch
 
 pytestmark = pytest.mark.anyio
@@ -55,10 +56,15 @@ async def scene(gateway: ScriptedGateway, uplink: ScriptedUplink | None = None) 
 
 
 @pytest.mark.parametrize(
-    ("kind", "verb"), [(RemedyKind.RESTART_SESSION, "restart"), (RemedyKind.START_SESSION, "start")]
+    ("kind", "verb"),
+    [
+        (RemedyKind.RESTART_SESSION, "restart"),
+        (RemedyKind.START_SESSION, "start"),
+        (RemedyKind.PARK_SESSION, "stop"),
+    ],
 )
 async def test_a_remedy_is_called_once_and_wakes_the_cycle(kind: RemedyKind, verb: str) -> None:
-    broken = failed("a") if kind is RemedyKind.RESTART_SESSION else stopped("a")
+    broken = stopped("a") if kind is RemedyKind.START_SESSION else failed("a")
     gateway = ScriptedGateway(broken, working("b"))
     async with scene(gateway) as it:
         it.performer.start([remedy(kind=kind)])
@@ -106,6 +112,77 @@ async def test_a_fault_of_ours_before_the_call_counts_as_not_made_and_after_it_a
     assert before == (Outcome.WITHHELD, text)
     assert after == (Outcome.TIMED_OUT, text)
     assert caplog.text.count("RuntimeError: boom") == 2
+
+
+def doubted(*, forced: bool = False) -> Remedy:
+    """Of a session that claims to work and missed its probes."""
+    kind, cause = RemedyKind.RESTART_SESSION, Reason.FALSE_WORKING
+    return Remedy(id="a1", kind=kind, session="a", why="because", cause=cause, forced=forced)
+
+
+@pytest.mark.parametrize(
+    ("proof", "outcome", "why"),
+    [
+        (Proof.MISSED, Outcome.ACCEPTED, ""),
+        (Proof.ANSWERED, Outcome.WITHHELD, "it answered a probe right before"),
+        (Proof.UNKNOWN, Outcome.WITHHELD, "a probe right before told nothing: told by the test"),
+    ],
+)
+async def test_a_session_whose_work_is_doubted_is_probed_once_more(proof: Proof, outcome: Outcome, why: str) -> None:
+    gateway = ScriptedGateway(working("a"), working("b"))
+    gateway.proof = proof
+    async with scene(gateway) as it:
+        it.performer.start([doubted()])
+        assert await it.result() == (outcome, why)
+    assert gateway.probes == [("a", PROBE_TIMEOUT)]
+    assert len(gateway.calls) == (outcome is Outcome.ACCEPTED)
+
+
+async def test_what_an_operator_forces_is_not_probed_and_neither_is_what_the_look_withholds() -> None:
+    gateway = ScriptedGateway(working("a"), working("b"))
+    async with scene(gateway) as it:
+        it.performer.start([doubted(forced=True)])
+        assert await it.result() == (Outcome.ACCEPTED, "")
+        gateway.sightings = ()
+        it.performer.start([doubted()])
+        assert (await it.result())[0] is Outcome.WITHHELD
+    assert gateway.probes == []
+
+
+async def test_without_a_restarter_a_restart_of_the_gateway_is_refused_with_the_key() -> None:
+    gateway = ScriptedGateway(failed("a"))
+    async with scene(gateway) as it:
+        it.performer.start([remedy("", RemedyKind.RESTART_GATEWAY)])
+        assert await it.result() == (
+            Outcome.REFUSED,
+            "nothing is configured that restarts the gateway: set recovery.restart_gateway.by",
+        )
+    assert (gateway.looks, gateway.close_looks, gateway.calls) == (0, 0, [])
+
+
+async def test_a_stop_lets_go_of_a_last_look_that_hangs_and_begins_nothing_new() -> None:
+    gateway = ScriptedGateway(failed("a"), working("b"))
+    gateway.during_close_look = anyio.sleep_forever
+    async with scene(gateway) as it:
+        it.performer.start([remedy()])
+        await anyio.wait_all_tasks_blocked()
+        it.performer.stop()
+        assert await it.result() == (Outcome.WITHHELD, "the supervisor is stopping")
+        gateway.during_close_look = None
+        it.performer.start([remedy()])
+        assert await it.result() == (Outcome.WITHHELD, "the supervisor is stopping")
+    assert gateway.calls == []
+
+
+async def test_a_stop_leaves_a_call_that_has_begun_its_time() -> None:
+    gateway, may_go = ScriptedGateway(failed("a"), working("b")), anyio.Event()
+    gateway.during_call = may_go.wait
+    async with scene(gateway) as it:
+        it.performer.start([remedy()])
+        await anyio.wait_all_tasks_blocked()
+        it.performer.stop()
+        may_go.set()
+        assert await it.result() == (Outcome.ACCEPTED, "")
 
 
 async def test_no_call_is_begun_after_a_stop_though_its_last_look_was_under_way() -> None:
