@@ -397,3 +397,40 @@ async def test_over_a_real_socket_a_client_sees_the_same(desk: Desk) -> None:
             late = await client.get("/readyz")
             assert (late.status_code, late.headers["retry-after"]) == (503, "5")
             tasks.cancel_scope.cancel()
+
+
+HELD = "draining before a restart of the gateway"
+
+
+@pytest.mark.parametrize("query", ["", "?policy=any", "?session=default"])
+def test_readiness_that_is_held_back_is_no_whatever_is_asked_and_comes_back(desk: Desk, query: str) -> None:
+    desk.board.hold(HELD)
+    response = desk.ask(f"/readyz{query}")
+    assert response.status == 503
+    assert response.body == f"not ready: {HELD}\n".encode()
+    assert header(response, "Retry-After") == "5"
+    desk.publish(health())
+    assert desk.status(f"/readyz{query}") == 503
+    desk.board.hold(None)
+    assert desk.status(f"/readyz{query}") == 200
+
+
+def test_held_back_the_document_is_not_ready_and_otherwise_as_it_was(desk: Desk) -> None:
+    before = body(desk.ask("/health"))
+    desk.board.hold(HELD)
+    held = body(desk.ask("/health"))
+    assert held == {**before, "ready": False, "ready_why": HELD}
+    assert desk.status("/health") == 200
+    assert desk.status("/livez") == 200
+    desk.board.hold("another reason")
+    assert body(desk.ask("/health"))["ready_why"] == "another reason"
+    desk.board.hold(None)
+    assert desk.ask("/health").body is desk.board.snapshot.body
+
+
+def test_a_stop_and_a_stale_look_are_told_before_what_is_held_back(desk: Desk) -> None:
+    desk.board.hold(HELD)
+    desk.now += EXPIRES_AFTER + 1.0
+    assert body(desk.ask("/health"))["ready_why"].startswith("the last look is")
+    desk.board.set_stopping()
+    assert body(desk.ask("/health"))["ready_why"] == "the supervisor is stopping"
