@@ -9,14 +9,16 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 from runtime_scenes import ScriptedGateway, ScriptedUplink, StillProcess, failed, working
 
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.memory import Memory
 from wasupervisor.decide.step import step
+from wasupervisor.model.alerts import Alert
 from wasupervisor.model.journal import Entry, EntryKind
-from wasupervisor.model.observation import Observation
-from wasupervisor.model.policy import Policy
+from wasupervisor.model.observation import Observation, ProbeResult, Proof
+from wasupervisor.model.policy import Policy, ProbeRule
 from wasupervisor.model.remedies import Order, OrderKind, Outcome, Reply, Result, Verdict
 from wasupervisor.runtime.cycle import BROKEN, UNWRITABLE, Cycle
 from wasupervisor.runtime.inbox import Inbox, NoAnswerError
@@ -41,7 +43,7 @@ class Books:
         self.entries: list[Entry] = []
         self.calls_before: list[int] = []
 
-    async def record(self, memory: Memory, entries: tuple[Entry, ...]) -> bool:
+    async def record(self, memory: Memory, entries: tuple[Entry, ...], alerts: tuple[Alert, ...] = ()) -> bool:
         if self.hold is not None:
             await self.hold.wait()
         if self.error is not None:
@@ -354,3 +356,51 @@ async def test_other_eyes_are_used_from_the_next_turn_on_and_never_within_one() 
         await it.turns()
         assert (other.looks, it.performer.watch, it.performer.policy) == (1, watch, policy)
         assert "z" in it.cycle.memory.sessions
+
+
+def with_probes(it: Scene, proof: Proof) -> list[str]:
+    """Probing switched on, with every probe answered like this. Gives the list of those that were asked."""
+    asked: list[str] = []
+
+    async def probe(session: str, timeout: float) -> ProbeResult:
+        asked.append(session)
+        return ProbeResult(session, proof, "no answer")
+
+    it.gateway.probe = probe  # type: ignore[method-assign]
+    it.cycle.policy = replace(QUICK, probe=ProbeRule(every=20.0, misses=2), act=False)
+    return asked
+
+
+async def test_probes_are_made_and_their_results_reach_the_decider() -> None:
+    async with scene() as it:
+        asked = with_probes(it, Proof.MISSED)
+        await it.turns(40)
+        assert set(asked) == {"a", "b"}
+        assert sum("missed 2 probes in a row" in text for text in it.texts()) == 2
+
+
+async def test_with_books_that_cannot_be_written_nobody_is_probed() -> None:
+    async with scene() as it:
+        asked = with_probes(it, Proof.ANSWERED)
+        it.books.writable = False
+        await it.turns(40)
+        assert asked == []
+
+
+async def test_a_step_that_fails_keeps_the_results_of_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene() as it:
+        with_probes(it, Proof.ANSWERED)
+        while not it.published or not it.published[-1].probes:
+            await it.turns()
+        seen: list[tuple[ProbeResult, ...]] = []
+
+        def fail(memory: Memory, observation: Observation, *rest: Any) -> Decision:
+            seen.append(observation.probes)
+            raise MemoryError
+
+        monkeypatch.setattr("wasupervisor.runtime.cycle.step", fail)
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                await it.turns()
+        assert len(seen[0]) == 1
+        assert seen[0] == seen[1]
