@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from wasupervisor.config.fields import Section
-from wasupervisor.config.schema import Find, Gateway, Settings
+from wasupervisor.config.schema import Alert, Find, Gateway, Settings
 from wasupervisor.config.units import format_duration
+from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy, ProbeRule
 
 _NOT_YET = (
@@ -23,8 +24,6 @@ _NOT_YET = (
     "queue",
     "health.haproxy_agent",
     "control.token_file",
-    "alerts",
-    "dead_man",
 )
 """What no room of this version acts on. Each row goes when its room comes."""
 
@@ -64,9 +63,25 @@ def policy_of(settings: Settings, restart_spacing: float = 0.0) -> Policy:
         ready_when=settings.health.ready_when,
         rise=settings.health.rise,
         fall=settings.health.fall,
+        tell=_told_of(settings),
+        remind=min((one.remind for one in webhooks(settings) if one.remind is not None), default=None),
         restart_spacing=restart_spacing,
         notes=notes_of(settings, restart_spacing),
     )
+
+
+def webhooks(settings: Settings) -> tuple[Alert, ...]:
+    """The entries of `alerts` that this version sends to."""
+    return tuple(one for one in settings.alerts if _scheme(one) in ("http", "https"))
+
+
+def _scheme(alert: Alert) -> str:
+    return alert.to.reveal().partition("://")[0]
+
+
+def _told_of(settings: Settings) -> tuple[AlertKind, ...]:
+    """The kinds that anybody wants to be told of."""
+    return tuple(kind for kind in AlertKind if any(kind in (one.on or AlertKind) for one in webhooks(settings)))
 
 
 def notes_of(settings: Settings, restart_spacing: float = 0.0) -> tuple[str, ...]:
@@ -82,6 +97,9 @@ def _not_acted_on(settings: Settings) -> Iterator[str]:
     find: Find | None = settings.process.find
     if find is not None and find.docker is not None:
         yield "process.find.docker is configured, and this version does not act on it yet"
+    for one in settings.alerts:
+        if "://" in one.to.reveal() and one not in webhooks(settings):
+            yield f"alerts names {one.to}, and this version tells only addresses of http and https"
 
 
 def _floors(settings: Settings, restart_spacing: float) -> Iterator[str]:

@@ -225,6 +225,19 @@ class Choice(Rule):
         return {"enum": list(self._words)}
 
 
+class Word(Choice):
+    """One word of many: a wrong one is answered with the nearest."""
+
+    def read(self, scalar: Scalar) -> str:
+        if scalar.text not in self._words:
+            from difflib import get_close_matches  # noqa: PLC0415 - only when something is wrong
+
+            near = get_close_matches(scalar.text, self._words, n=1)
+            advice = f"did you mean `{near[0]}`?" if near else f"choose of {', '.join(self._words)}"
+            raise RefusedError(f"be {told(scalar.text)}: there is no such word; {advice}")
+        return scalar.text
+
+
 class OrNever(Rule):
     """The word `never`, kept as None, or what another rule takes."""
 

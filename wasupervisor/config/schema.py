@@ -10,7 +10,7 @@ import msgspec
 
 from wasupervisor.config.fields import Complaint, Example, ListOf, Place, Section
 from wasupervisor.config.recovery import Recovery
-from wasupervisor.config.rules import Choice, Count, Duration, OrNever, Ready, Share, Size
+from wasupervisor.config.rules import Choice, Count, Duration, OrNever, Ready, Share, Size, Word
 from wasupervisor.config.secret import Secret
 from wasupervisor.config.texts import (
     Address,
@@ -26,6 +26,7 @@ from wasupervisor.config.texts import (
 )
 from wasupervisor.config.units import parse_duration as span
 from wasupervisor.config.units import parse_size as size
+from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.policy import ReadyWhen
 
 
@@ -285,7 +286,7 @@ class Alert(Section, frozen=True, kw_only=True):
     ]
     on: Annotated[
         tuple[str, ...],
-        ListOf(Text("a word such as needs_human", "[a-z][a-z_]*")),
+        ListOf(Word(*AlertKind)),
         "of what; empty: of everything that wants a person",
         Example("[needs_human, gateway_down]", live=True),
     ] = ()

@@ -16,6 +16,7 @@ from wasupervisor.decide.hearing import hear
 from wasupervisor.decide.memory import Memory
 from wasupervisor.decide.step import step
 from wasupervisor.host.moments import hour_of_week
+from wasupervisor.model.alerts import Alert
 from wasupervisor.model.journal import Entry
 from wasupervisor.model.observation import Observation
 from wasupervisor.model.policy import Policy
@@ -36,8 +37,8 @@ BROKEN = "a fault of wasupervisor's own, see its log"
 class Recorder(Protocol):
     """Where decisions are made durable."""
 
-    async def record(self, memory: Memory, entries: tuple[Entry, ...]) -> bool:
-        """Write both; False when they could not be written."""
+    async def record(self, memory: Memory, entries: tuple[Entry, ...], alerts: tuple[Alert, ...] = ()) -> bool:
+        """Write all of it; False when it could not be written."""
         ...
 
 
@@ -177,7 +178,7 @@ class Cycle:
         """Make the decision durable, before anything of it is performed."""
         self.memory = decision.memory
         entries, self._noted = (*self._noted, *decision.journal), ()
-        self._writable = await self._recorder.record(decision.memory, entries)
+        self._writable = await self._recorder.record(decision.memory, entries, decision.alerts)
         return self._writable
 
     def _withhold(self, decision: Decision, why: str) -> None:

@@ -220,6 +220,8 @@ class Daemon:
             "reloading": self._reloader.run,
             "pruning the journal": self._prune,
             "recording for replay": self._parts.recording.run,
+            "telling people": self._parts.telling.run,
+            "the dead man's switch": self._parts.dead_man.run,
         }
         for name, work in side_work.items():
             tasks.start_soon(functools.partial(tend, name, work), name=name)
@@ -243,6 +245,7 @@ class Daemon:
             else:
                 mishaps.went_well()
                 self._notifier.watchdog()
+                parts.dead_man.beat()
             if not self._stopping.is_set():
                 await parts.pulse.wait()
 

@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 from wasupervisor.config.policy import policy_of
 from wasupervisor.config.schema import Settings
 from wasupervisor.runtime.cycle import Cycle
+from wasupervisor.runtime.dead_man import DeadMan
 from wasupervisor.runtime.inbox import Inbox
 from wasupervisor.runtime.performing import PROBE_TIMEOUT, Performer
 from wasupervisor.runtime.probing import Prober
@@ -20,6 +21,7 @@ from wasupervisor.runtime.recorder import StoreRecorder
 from wasupervisor.runtime.recording import Recording
 from wasupervisor.runtime.state import OpenState
 from wasupervisor.runtime.systemd import Notifier
+from wasupervisor.runtime.telling import Telling
 from wasupervisor.runtime.watch import Watch
 from wasupervisor.runtime.wiring import open_restart
 
@@ -38,6 +40,8 @@ class Parts:
     publisher: Publisher
     cycle: Cycle
     recording: Recording
+    telling: Telling
+    dead_man: DeadMan
 
     @classmethod
     def wire(
@@ -59,6 +63,8 @@ class Parts:
         prober = Prober(tasks, PROBE_TIMEOUT)
         recording = Recording(settings.state.directory, settings.state.record)
         publisher = Publisher(settings, state, notifier, clock, recording)
+        telling = Telling(state.store.outbox, now=state.timeline.now, dice=dice)
+        dead_man = DeadMan(telling.note)
         cycle = Cycle(
             state.memory,
             watch=watch,
@@ -66,7 +72,7 @@ class Parts:
             performer=performer,
             prober=prober,
             inbox=inbox,
-            recorder=StoreRecorder(state.store, state.written, state.timeline.now),
+            recorder=StoreRecorder(state.store, state.written, state.timeline.now, telling),
             publish=publisher.publish,
             now=state.timeline.now,
             dice=dice,
@@ -75,7 +81,10 @@ class Parts:
         )
         cycle.note(*state.entries)
         notifier.wait_at_least(_patience(settings))
-        parts = cls(clock, notifier, state, pulse, inbox, performer, prober, publisher, cycle, recording)
+        parts = cls(
+            clock, notifier, state, pulse, inbox, performer, prober, publisher, cycle, recording, telling, dead_man
+        )
+        parts._use_voice(settings)
         parts._use_hands(settings)
         if performer.restart is not None:
             tasks.start_soon(performer.restart.settle, name="settle an earlier restart")
@@ -90,6 +99,11 @@ class Parts:
         store, limits = self.state.store, settings.state.journal
         store.keep, store.max_bytes = limits.keep, limits.max
         self._use_hands(settings)
+        self._use_voice(settings)
+
+    def _use_voice(self, settings: Settings) -> None:
+        self.telling.use(settings)
+        self.dead_man.use(settings.dead_man)
 
     def _use_hands(self, settings: Settings) -> None:
         performer, probe = self.performer, settings.sessions.probe

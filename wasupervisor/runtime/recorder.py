@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wasupervisor.decide.memory import Memory, dump
+from wasupervisor.model.alerts import Alert
 from wasupervisor.model.journal import Entry
+from wasupervisor.runtime.telling import Telling
 from wasupervisor.store.errors import StateUnwritable
 from wasupervisor.store.store import Store
 
@@ -16,15 +18,28 @@ SAVE_EVERY = 60.0
 class StoreRecorder:
     """Remembers what is written already."""
 
-    def __init__(self, store: Store, written: Memory | None, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, written: Memory | None, now: Callable[[], float], telling: Telling | None = None
+    ) -> None:
+        """`telling` gets the alerts into the same transaction; None: nobody is told."""
         self._store = store
+        self._telling = telling
         self._written = written
         self._now = now
         self._at = now()
         self._writable = True
 
-    async def record(self, memory: Memory, entries: tuple[Entry, ...]) -> bool:
-        """Write memory and entries in one transaction. False when it cannot be done: the store keeps the entries."""
+    async def record(self, memory: Memory, entries: tuple[Entry, ...], alerts: tuple[Alert, ...] = ()) -> bool:
+        """Write all in one transaction. False when it cannot be done: the store keeps entries and alerts."""
+        if self._telling is None:
+            return await self._write(memory, entries)
+        self._telling.put(alerts)
+        try:
+            return await self._write(memory, (*self._telling.take_notes(), *entries))
+        finally:
+            self._telling.wake()
+
+    async def _write(self, memory: Memory, entries: tuple[Entry, ...]) -> bool:
         due = self._now() - self._at >= SAVE_EVERY or not self._writable
         if not entries and not due and memory == self._written:
             return True

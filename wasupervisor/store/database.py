@@ -7,16 +7,17 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from wasupervisor.model.journal import Entry, EntryKind, Recorded
-from wasupervisor.store import journal
+from wasupervisor.store import journal, outbox
 from wasupervisor.store.directory import tighten_file, whose
 from wasupervisor.store.errors import StateUnwritable, StoreError
 from wasupervisor.store.journal import Line
+from wasupervisor.store.outbox import Key, Message
 from wasupervisor.store.reader import DATABASE_NAME, Opened, is_absent, read_all, read_memory
 from wasupervisor.store.schema import STEPS, Damaged, Steps, check_header, migrate, version_of
 from wasupervisor.store.sqlite import (
@@ -69,6 +70,8 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._written_file: tuple[int, int] | None = None
         """Device and inode of the file that is open for writing; None: none is."""
+        self._posted: frozenset[Key] = frozenset()
+        """The messages that stand in the open file's outbox."""
         self._untold: list[Line] = []
         """Notes that are not in the journal yet."""
         self._damage: str | None = None
@@ -91,8 +94,16 @@ class Database:
         self._decodes = None
         return opened
 
-    def commit(self, memory: bytes, moment: Saved, lines: Sequence[Line] = ()) -> None:
+    def commit(
+        self,
+        memory: bytes,
+        moment: Saved,
+        lines: Sequence[Line] = (),
+        messages: Mapping[Key, Message] | None = None,
+    ) -> None:
         """Write the memory and these lines in one transaction; when it returns they are on the disk.
+
+        The outbox holds just these `messages` afterwards; None leaves it as it is.
 
         Raises:
             StateUnwritable: nothing was written. A later commit may succeed.
@@ -100,7 +111,7 @@ class Database:
         self._be_ready_to_write()
         if self._damage is None:
             try:
-                self._write(memory, moment, lines)
+                self._write(memory, moment, lines, messages)
             except sqlite3.Error as error:
                 self._learn_from(error)
                 if self._damage is None:
@@ -108,7 +119,7 @@ class Database:
             else:
                 return
         # The caller holds the memory, so that a new file can take it; only the journal of the old one is lost.
-        opened = self._begin_anew(self._damage, Opened(memory=memory, saved=moment), lines)
+        opened = self._begin_anew(self._damage, _kept(memory, moment, messages), lines)
         if opened.trouble is not None:
             raise StateUnwritable(opened.trouble)
 
@@ -200,7 +211,8 @@ class Database:
         version = version_of(self._connection, self.path, len(self._steps))
         make_durable(self._connection)
         migrate(self._connection, version, self._steps)
-        opened = read_memory(self._connection)
+        opened = replace(read_memory(self._connection), outbox=outbox.select(self._connection))
+        self._posted = frozenset(one.key for one in opened.outbox)
         journal.check_columns(self._connection)
         _check_pages(self._connection, self.path)
         self._written_file = _identity(self.path)
@@ -249,9 +261,12 @@ class Database:
         if self._connection is None:
             return Opened()
         try:
-            return self._usable(read_memory(self._connection))
+            kept = self._usable(read_memory(self._connection))
         except (sqlite3.Error, Damaged, UnicodeError):
             return Opened()
+        with contextlib.suppress(sqlite3.Error):
+            kept = replace(kept, outbox=outbox.select(self._connection))
+        return kept
 
     def _begin_anew(self, why: str, kept: Opened, lines: Sequence[Line] = ()) -> Opened:
         """Move the damaged file aside and begin a new one with what was kept."""
@@ -271,7 +286,7 @@ class Database:
         try:
             self._make_file()
             self._open_to_write()
-            self._write(kept.memory, kept.saved, lines)
+            self._write(kept.memory, kept.saved, lines, {one.key: one for one in kept.outbox})
         except (sqlite3.Error, OSError, Damaged) as error:
             self.close()
             detail = describe(error) if isinstance(error, sqlite3.Error) else str(error)
@@ -304,7 +319,13 @@ class Database:
         assert self._connection is not None
         return self._connection
 
-    def _write(self, memory: bytes | None, moment: Saved | None, lines: Sequence[Line]) -> None:
+    def _write(
+        self,
+        memory: bytes | None,
+        moment: Saved | None,
+        lines: Sequence[Line],
+        messages: Mapping[Key, Message] | None,
+    ) -> None:
         assert self._connection is not None
         with transaction(self._connection):
             if memory is not None and moment is not None:
@@ -316,6 +337,10 @@ class Database:
             timeline = 0.0 if moment is None else moment.timeline
             journal.insert(self._connection, [line._replace(timeline=timeline) for line in self._untold])
             journal.insert(self._connection, lines)
+            if messages is not None:
+                outbox.sync(self._connection, messages, self._posted)
+        if messages is not None:
+            self._posted = frozenset(messages)
         self._untold.clear()
 
     def _note(self, text: str) -> None:
@@ -329,6 +354,10 @@ class Database:
 
     def _stamp(self) -> str:
         return datetime.fromtimestamp(self._wall(), UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _kept(memory: bytes, moment: Saved, messages: Mapping[Key, Message] | None) -> Opened:
+    return Opened(memory=memory, saved=moment, outbox=tuple((messages or {}).values()))
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:

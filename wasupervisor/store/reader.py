@@ -6,12 +6,13 @@ import contextlib
 import math
 import sqlite3
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wasupervisor.model.journal import EntryKind, Recorded
 from wasupervisor.store import journal
 from wasupervisor.store.errors import StoreError
+from wasupervisor.store.outbox import Message, select
 from wasupervisor.store.schema import VERSION, Damaged, version_of
 from wasupervisor.store.sqlite import connect_to_read, describe
 from wasupervisor.store.timeline import Saved
@@ -33,6 +34,8 @@ class Opened:
     """What was wrong with it, for a person."""
     trouble: str | None = None
     """Why the state cannot be written at present; it is tried again with each commit."""
+    outbox: tuple[Message, ...] = ()
+    """Messages to people that were not delivered."""
 
 
 def read_state(directory: Path) -> Opened:
@@ -103,7 +106,7 @@ def read_all(connection: sqlite3.Connection, path: Path, known: int = VERSION) -
     version = version_of(connection, path, known)
     if 0 < version < known:
         raise StoreError(f"{path} is of an older release and cannot be brought up to date while it is not writable")
-    return Opened() if version == 0 else read_memory(connection)
+    return Opened() if version == 0 else replace(read_memory(connection), outbox=select(connection))
 
 
 def read_memory(connection: sqlite3.Connection) -> Opened:

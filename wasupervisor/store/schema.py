@@ -36,6 +36,19 @@ STEPS: Steps = (
         "CREATE INDEX journal_session ON journal (session, id)",
         "CREATE INDEX journal_at ON journal (at)",
     ),
+    (
+        """CREATE TABLE outbox (
+            channel TEXT NOT NULL,
+            id TEXT NOT NULL,
+            event TEXT NOT NULL,
+            queued REAL NOT NULL,
+            session TEXT,
+            reason TEXT NOT NULL,
+            about TEXT NOT NULL,
+            body BLOB NOT NULL,
+            UNIQUE (channel, id)
+        )""",
+    ),
 )
 """The statements that lead from version n (its index) to n + 1. One that was released is never changed."""
 

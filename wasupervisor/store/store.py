@@ -18,6 +18,7 @@ from wasupervisor.store.directory import prepare_directory
 from wasupervisor.store.errors import StateUnwritable, StoreError
 from wasupervisor.store.journal import DEFAULT_LIMIT, Line
 from wasupervisor.store.lock import DirectoryLock
+from wasupervisor.store.outbox import Key, Message, Outbox
 from wasupervisor.store.reader import Opened
 from wasupervisor.store.timeline import Saved, Timeline
 
@@ -61,7 +62,9 @@ class Store:
         self._lock = lock
         self._database = database
         self._wall = wall_clock
-        self._newest: tuple[bytes, Saved] | None = None
+        self.outbox = Outbox(opened.outbox)
+        """Messages to people; what is put into it or removed stands in the state with the next save."""
+        self._newest: tuple[bytes, Saved, dict[Key, Message]] | None = None
         self._waiting: list[Line] = []
         self._unkept = 0
         self._unkept_told = 0
@@ -127,7 +130,7 @@ class Store:
         return self._database.notes
 
     async def save(self, memory: bytes, entries: Sequence[Entry] = (), *, timeout: float = TIMEOUT) -> None:
-        """Write the memory and the entries in one transaction; when it returns they are on the disk.
+        """Write the memory, the entries and the outbox in one transaction; when it returns they are on the disk.
 
         The entries get the time of this call. When it fails they wait here, in memory, for the next save that works:
         they must not be given again.
@@ -141,12 +144,14 @@ class Store:
                 self._waiting.append(Line(at=moment.wall, timeline=moment.timeline, entry=entry))
             else:
                 self._unkept += 1
-        self._newest = memory, moment
+        self._newest = memory, moment, self.outbox.snapshot()
         try:
             await self._in_thread(self._commit_newest, timeout)
         except StateUnwritable as error:
             self._learn(error.detail)
             raise
+        finally:
+            self.outbox.release()
         self._learn(None)
 
     async def history(
@@ -224,14 +229,14 @@ class Store:
         """Whatever was given last, so that a call that comes late never writes an older memory over a newer one."""
         if self._newest is None:
             return
-        memory, moment = self._newest
+        memory, moment, messages = self._newest
         lines = self._waiting[:]
         unkept = self._unkept - self._unkept_told
         if unkept:
             text = f"{unkept} more lines of the journal could not be kept while the state was not writable."
             entry = Entry(kind=EntryKind.SUPERVISOR, text=text, warn=True)
             lines.append(Line(at=moment.wall, timeline=moment.timeline, entry=entry))
-        self._database.commit(memory, moment, lines)
+        self._database.commit(memory, moment, lines, messages)
         del self._waiting[: len(lines) - bool(unkept)]
         self._unkept_told += unkept
 

@@ -68,7 +68,15 @@ def test_a_message_begins_with_the_file(tmp_path: Path) -> None:
         ("sessions: {include: []}", "2:21: sessions.include: cannot be an empty list"),
         ("sessions: {expect: al}", "2:20: sessions.expect: cannot be a single value: write remembered or all or a"),
         ("sessions: {exclude: [a, ~]}", "2:25: sessions.exclude[1]: cannot be empty: write an item, or delete it"),
-        ("alerts: [{on: [x]}]", "2:10: alerts[0].to: cannot be left out: write a URL such as"),
+        ("alerts: [{on: [deaf]}]", "2:10: alerts[0].to: cannot be left out: write a URL such as"),
+        (
+            "alerts: [{to: 'https://h/', on: [need_human]}]",
+            "2:34: alerts[0].on[0]: cannot be 'need_human': there is no such word; did you mean `needs_human`?",
+        ),
+        (
+            "alerts: [{to: 'https://h/', on: [x]}]",
+            "2:34: alerts[0].on[0]: cannot be 'x': there is no such word; choose of needs_human, gateway_down,",
+        ),
         ("alerts: {to: x}", "2:9: alerts: cannot be a mapping: write a list [...] of: mappings"),
     ],
 )

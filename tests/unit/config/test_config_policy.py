@@ -9,6 +9,7 @@ import pytest
 from wasupervisor.config.loading import Loaded
 from wasupervisor.config.policy import policy_of
 from wasupervisor.config.schema import Gateway, Settings
+from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy, ProbeRule, ReadyWhen
 
 Load = Callable[..., Loaded]
@@ -88,7 +89,6 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
         ("process: {memory: {warn: 1GB}}", "process.memory"),
         ("process: {cpu: {warn: 80%}}", "process.cpu"),
         ("process: {find: {docker: waha}}", "process.find.docker"),
-        ("recovery: {park: auto}", "recovery.park"),
         ("recovery: {maintenance: {hours: '03:00-05:00'}}", "recovery.maintenance"),
         (
             "recovery: {restart_gateway: {by: command, argv: [pm2, restart, waha], force: true}}",
@@ -99,8 +99,6 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
         ("queue: {names: [a]}", "queue"),
         ("health: {haproxy_agent: 127.0.0.1:8091}", "health.haproxy_agent"),
         ("control: {token_file: /t}", "control.token_file"),
-        ("alerts: [{to: 'https://h/x'}]", "alerts"),
-        ("dead_man: https://h/x", "dead_man"),
     ],
 )
 def test_what_no_room_acts_on_yet_is_told(load_section: Load, text: str, path: str) -> None:
@@ -113,3 +111,28 @@ def test_the_probe_reaches_the_decider_without_its_timeout(load_section: Load) -
     policy = policy_of(load_section("sessions: {probe: {every: 2m, timeout: 9s, misses: 4}}").settings)
     assert policy.probe == ProbeRule(every=120.0, misses=4)
     assert policy.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "tell", "remind"),
+    [
+        ("dead_man: https://h/x", (), None),
+        ("alerts: [{to: 'https://h/x'}]", tuple(AlertKind), 3600.0),
+        ("alerts: [{to: 'http://h/x', on: [deaf, incident], remind: null}]", ("incident", "deaf"), None),
+        (
+            "alerts: [{to: 'http://h/x', on: [deaf]}, {to: 'http://i/x', on: [incident], remind: 2h}]",
+            ("incident", "deaf"),
+            3600.0,
+        ),
+    ],
+)
+def test_of_what_somebody_is_told(load_section: Load, text: str, tell: tuple[str, ...], remind: float | None) -> None:
+    policy = policy_of(load_section(text).settings)
+    assert (policy.tell, policy.remind, policy.notes) == (tell, remind, ())
+
+
+def test_what_is_no_webhook_is_told_and_keeps_its_token(load_section: Load) -> None:
+    policy = policy_of(load_section("alerts: [{to: 'tgram://123:token/chat'}]").settings)
+    assert policy.tell == ()
+    (note,) = policy.notes
+    assert note == "alerts names tgram://***, and this version tells only addresses of http and https"
