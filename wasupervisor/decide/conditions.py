@@ -249,7 +249,7 @@ def _cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemor
         return _stopped_cause(name, memory, scene)
     if memory.state is State.STARTING:
         return memory, _starting_cause(memory, scene)
-    if memory.told is Reason.UNEXPLAINED and memory.diagnosed:
+    if memory.told is Reason.UNEXPLAINED and memory.diagnosed and name not in scene.together:
         return memory, Reason.LOGGED_OUT
     # What does not work has a reason; where none is told, nobody can say what to do.
     return memory, Reason.UNREADABLE if TABLE[memory.told].nature is Nature.FINE else memory.told

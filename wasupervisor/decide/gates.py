@@ -184,6 +184,13 @@ def _killing(asked: Asked) -> Found:
     return "a restart of the session would end the gateway's process, and with it the sessions that work", None
 
 
+def _diagnosed(asked: Asked) -> Found:
+    """In an incident a second failure does not tell that the account is unlinked, and a third would not either."""
+    if not asked.session.diagnosed or asked.session.cause is not Reason.UNEXPLAINED:
+        return None
+    return "its one diagnosing restart was made; the others of the incident tell whether it was the account", None
+
+
 def _store(asked: Asked) -> Found:
     if asked.scene.store_well:
         return None
@@ -327,6 +334,9 @@ ROWS: tuple[Row, ...] = (
     Row("misfit", Kind.TURN, "the remedy is not for the state that the session is in", _misfit),
     Row("grace", Kind.GATE, "the grace after a start, of ours or of the gateway, is not over", _grace),
     Row("person", Kind.GATE, "only a person can do something about the reason", _fatal, parks=False),
+    Row(
+        "diagnosed", Kind.GATE, "the one diagnosing restart of an unexplained failure was made", _diagnosed, parks=False
+    ),
     Row("store", Kind.GATE, "the gateway's database or Redis is not known to be well", _store, True, parks=False),
     Row("disk", Kind.GATE, "the disk is nearly full", _disk, parks=False),
     Row("uplink", Kind.GATE, "WhatsApp is not known to be reachable from here", _uplink, True),

@@ -55,7 +55,7 @@ def scene_of(draft: Draft) -> Scene:
     look = draft.observation.look
     sightings = look.sightings or ()
     working = frozenset(one.name for one in sightings if one.state is State.WORKING)
-    uplink = draft.observation.uplink.state
+    uplink, incident = draft.observation.uplink.state, draft.incident
     if uplink is UplinkState.DOWN and working:
         uplink = UplinkState.UNKNOWN
     return Scene(
@@ -69,6 +69,7 @@ def scene_of(draft: Draft) -> Scene:
         working=working,
         uplink_refused=draft.observation.uplink.refused and draft.observation.uplink.state is UplinkState.DOWN,
         redis_ok=draft.observation.redis_ok,
+        together=frozenset() if incident is None or incident.proven else frozenset(incident.sessions),
         cpu_percent=draft.observation.process.cpu_percent,
     )
 
@@ -91,7 +92,7 @@ def _track_runs(draft: Draft) -> None:
     )
     if restarted:
         grace = grace_for(len(draft.sessions), draft.policy)
-        changed = replace(changed, run=known.run + 1, grace_until=draft.now + grace)
+        changed = replace(changed, run=known.run + 1, run_since=draft.now, grace_until=draft.now + grace)
         draft.say(
             EntryKind.GATEWAY,
             f"the gateway process was restarted, {_by_whom(draft)}; its sessions have {span(grace)} to come back",

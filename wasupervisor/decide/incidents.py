@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from wasupervisor.decide.attempts import grown
 from wasupervisor.decide.draft import Draft
-from wasupervisor.decide.memory import IncidentMemory
+from wasupervisor.decide.memory import IncidentMemory, SessionMemory
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene, expected
 from wasupervisor.decide.words import count, first_names, span
@@ -18,11 +18,17 @@ from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.policy import IncidentRule
 from wasupervisor.model.sessions import Condition, Reason
 
+AFTER_RESTART = 600.0
+"""Seconds after a restart of the gateway process for which it is named as what may have caused an incident."""
+
+TELLING_CANARIES = 2
+"""So many canaries in vain, and the gateway's version is the likely cause."""
+
 
 def track_incident(draft: Draft, scene: Scene) -> None:
     """Begin, go on with, or end an incident."""
     should_be_up = [name for name, one in draft.sessions.items() if expected(name, one, scene.policy)]
-    failing = tuple(sorted(name for name in should_be_up if draft.sessions[name].condition is Condition.FAILING))
+    failing = tuple(sorted(name for name in should_be_up if _fails_as_many_could(draft.sessions[name])))
     rule = scene.policy.incident
     enough = _enough(rule, len(should_be_up))
     if draft.incident is None:
@@ -36,6 +42,11 @@ def track_incident(draft: Draft, scene: Scene) -> None:
         _go_on(draft, scene, failing)
 
 
+def _fails_as_many_could(session: SessionMemory) -> bool:
+    """A version that WhatsApp does not accept any more (405) is fatal for one, and the same for all at once."""
+    return session.condition is Condition.FAILING or session.cause is Reason.OUTDATED
+
+
 def canary_failed(draft: Draft) -> None:
     """A canary was not healed: the next one waits, each time longer, but it is never given up."""
     rule = draft.policy.breaker
@@ -45,7 +56,7 @@ def canary_failed(draft: Draft) -> None:
     if draft.incident is not None:
         draft.incident = replace(draft.incident, canary=None)
     kind = EntryKind.GATEWAY if draft.incident is None else EntryKind.INCIDENT
-    draft.say(kind, f"the canary was not healed; the next one not before {span(wait)}", warn=True)
+    draft.say(kind, f"the canary was not healed; the next one not before {span(wait)}{_perhaps(draft)}", warn=True)
 
 
 def canary_healed(draft: Draft, name: str) -> None:
@@ -55,7 +66,18 @@ def canary_healed(draft: Draft, name: str) -> None:
     incident = draft.incident
     if incident is not None and incident.canary == name and not incident.proven:
         draft.incident = replace(incident, proven=True)
+        for other in incident.sessions:
+            if draft.sessions[other].diagnosed:
+                draft.sessions[other] = replace(draft.sessions[other], diagnosed=False)
         draft.say(EntryKind.INCIDENT, f"the canary {name} is healed; the others follow one after the other")
+
+
+def _perhaps(draft: Draft) -> str:
+    """Seen more than once: WhatsApp changes something, and every session of one engine fails (WAHA issue 2191)."""
+    if draft.gateway.canaries < TELLING_CANARIES:
+        return ""
+    engine = f" of its engine {draft.observation.look.engine}" if draft.observation.look.engine else ""
+    return f". Perhaps WhatsApp does not accept this version{engine} any more: look for an update of the gateway"
 
 
 def _enough(rule: IncidentRule, should_be_up: int) -> float:
@@ -75,12 +97,21 @@ def _begin(draft: Draft, scene: Scene, failing: tuple[str, ...]) -> None:
     draft.say(
         EntryKind.INCIDENT,
         f"{count(len(failing), 'session')} fail together ({first_names(failing)}): one incident. "
-        f"Likely cause: {TABLE[cause].sentence}. {_what_now(cause)}",
+        f"Likely cause: {TABLE[cause].sentence}{_after_restart(draft)}. {_what_now(cause)}",
         warn=True,
     )
 
 
+def _after_restart(draft: Draft) -> str:
+    since = draft.gateway.run_since
+    if since is None or draft.now - since > AFTER_RESTART:
+        return ""
+    return f"; the gateway process was restarted {span(draft.now - since)} ago"
+
+
 def _what_now(cause: Reason) -> str:
+    if cause is Reason.OUTDATED:
+        return TABLE[cause].advice.removesuffix(".")
     if cause in (Reason.UPLINK_DOWN, Reason.STORE_DOWN):
         return "Nothing is restarted until that is over"
     return "One canary is tried before any other"

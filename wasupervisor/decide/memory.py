@@ -226,6 +226,8 @@ class GatewayMemory(Value, frozen=True):
     """The process run in which `api_run` was read: both change in one restart, which is one event."""
     run: int = 0
     """Counts the runs of the gateway process that we saw begin."""
+    run_since: float | None = None
+    """When the present one was first seen, where we saw it begin."""
     silent_since: float | None = None
     """Since when its API does not answer."""
     silent_samples: int = 0

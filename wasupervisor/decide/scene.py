@@ -37,6 +37,8 @@ class Scene(Value, frozen=True):
     uplink_refused: bool = False
     """WhatsApp, or something before it, answers upgrades with something else than a websocket just now."""
     redis_ok: bool | None = None
+    together: frozenset[str] = frozenset()
+    """The sessions of an incident of which no canary was healed yet: what they tell is not theirs alone."""
     cpu_percent: float | None = None
     """Of the gateway's process tree."""
 

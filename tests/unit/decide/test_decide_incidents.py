@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from decide_scenes import CALM, EVOLUTION, Stage, all_of, failed, instance, names, starting, stopped, wants_qr, working
+from decide_scenes import (
+    CALM,
+    EVOLUTION,
+    Stage,
+    all_of,
+    failed,
+    instance,
+    names,
+    starting,
+    stopped,
+    told,
+    wants_qr,
+    working,
+)
 from msgspec.structs import replace
 
 from wasupervisor.model.journal import EntryKind
@@ -102,7 +115,10 @@ def test_the_next_canary_comes_only_after_a_wait_that_grows_and_is_never_given_u
     assert 9 <= len(late) <= 13  # about one an hour, of both together
     texts = [one for one in stage.told(EntryKind.INCIDENT) if "not healed" in one]
     assert texts[0] == "the canary was not healed; the next one not before 60 s"
-    assert texts[-1] == "the canary was not healed; the next one not before 60 min"
+    assert texts[-1] == (
+        "the canary was not healed; the next one not before 60 min. Perhaps WhatsApp does not accept this version any "
+        "more: look for an update of the gateway"
+    )
 
 
 def test_a_failed_session_has_no_connecting_socket_and_needs_no_keeper() -> None:
@@ -279,4 +295,26 @@ def test_many_unlinked_at_once_are_diagnosed_without_a_hundred_restarts() -> Non
     stage.run(3600)
     assert len(stage.made) <= 8
     assert all(count == 1 for count in (stage.made.count(one) for one in stage.made))
-    assert stage.health("s01").condition is Condition.FATAL
+    assert stage.health("s01").condition is Condition.FAILING
+    assert "its one diagnosing restart was made" in (stage.health("s01").next or "")
+
+
+def test_a_canary_that_failed_while_all_failed_is_tried_again_when_another_one_was_healed() -> None:
+    stage = Stage().healthy("w", *HUNDRED[:10])
+    stage.change(*all_of(failed, HUNDRED[:10]))
+    while {name for _, name in stage.made} != {"s01", "s02"}:
+        stage.look()
+    stage.change(working("s02"))
+    stage.run(600)
+    assert [name for _, name in stage.made].count("s01") == 2
+    assert stage.health("s01").reason is Reason.LOGGED_OUT
+
+
+def test_a_version_that_is_not_accepted_any_more_is_one_incident() -> None:
+    stage = Stage().healthy("a", "b", "c")
+    stage.change(*(told(State.FAILED, Reason.OUTDATED, name) for name in "abc"))
+    stage.run(60)
+    (text,) = stage.told(EntryKind.INCIDENT)
+    assert "WhatsApp does not accept the version of the client any more" in text
+    assert text.endswith("Update the gateway, or pin the WhatsApp Web version that its project recommends")
+    assert stage.made == []
