@@ -158,6 +158,12 @@ def test_a_session_with_few_busy_hours_is_never_called_deaf() -> None:
     assert ears.told == []
 
 
+@pytest.mark.parametrize(("slots", "busy"), [(1, 0), (2, 0), (3, 168)])
+def test_an_hour_is_busy_when_something_is_heard_in_half_of_its_slots(slots: int, busy: int) -> None:
+    ears = Ears(traffic={"a": lambda wall: wall % HOUR < slots * SLOT}).run(2 * WEEK + DAY)
+    assert habits(ears.hearing().week) == busy
+
+
 def test_a_habit_that_is_given_up_is_unlearnt() -> None:
     ears = Ears(traffic={"a": until(4 * WEEK, always)}).run(8 * WEEK)
     assert ears.hearing().deaf
@@ -465,6 +471,15 @@ def test_the_hour_that_summer_time_repeats_is_not_learnt() -> None:
     assert ears.hearing().watched == watched
     ears.run(HOUR)
     assert ears.hearing().watched == watched + 1
+
+
+def test_the_hour_that_summer_time_shortens_is_not_learnt() -> None:
+    ears = learnt()
+    ears.run_to(3 * WEEK + HOUR + 3 * SLOT)
+    watched = ears.hearing().watched
+    ears.ahead += HOUR
+    ears.run(SLOT)
+    assert (ears.listening.hour, ears.hearing().watched) == (2, watched)
 
 
 def test_when_the_wall_clock_is_set_silence_is_counted_anew_and_the_hour_does_not_count() -> None:
