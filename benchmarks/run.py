@@ -19,6 +19,7 @@ import bench_cycle
 import bench_footprint
 import bench_health
 import bench_lifecycle
+import bench_recording
 import bench_step
 
 import wasupervisor
@@ -33,6 +34,7 @@ def sections(*, quick: bool) -> dict[str, Measure]:
         "lifecycle": lambda: bench_lifecycle.measure(3 if quick else 11),
         "cycle": lambda: bench_cycle.measure(0.5 if quick else 3.0),
         "step": lambda: bench_step.measure(0.5 if quick else 3.0),
+        "recording": lambda: bench_recording.measure(400 if quick else 4000),
         "health": lambda: bench_health.measure(1.0 if quick else 5.0),
     }
 

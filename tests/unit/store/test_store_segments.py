@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import resource
 import stat
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -166,49 +167,34 @@ def test_the_disk_is_not_filled(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_what_a_full_disk_takes_in_part_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """The kernel takes what fits, and refuses the rest, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_a_full_disk_takes_in_part_is_taken_back(tmp_path: Path) -> None:
     writer = a_writer(tmp_path)
     add(writer, 1)
     writer.flush()
     (first,) = files(tmp_path)
     before = first.read_bytes()
-
-    def breaks(path: Path, written: int) -> None:
-        real: Callable[..., Any] = os.fdopen
-
-        class Full:
-            def __init__(self, *arguments: Any, **options: Any) -> None:
-                self._file = real(*arguments, **options)
-                self._calls = 0
-
-            def __enter__(self) -> Full:
-                return self
-
-            def __exit__(self, *_: object) -> None:
-                self._file.close()
-
-            def write(self, data: memoryview) -> int:
-                if self._calls:
-                    raise OSError(errno.ENOSPC, "No space left on device")
-                self._calls += 1
-                return int(self._file.write(data[:written]))
-
-            def truncate(self, size: int) -> None:
-                self._file.truncate(size)
-
-        monkeypatch.setattr(os, "fdopen", Full)
-
-    breaks(first, 5)
-    add(writer, 2)
-    with pytest.raises(OSError, match="No space"):
-        writer.flush()
-    assert first.read_bytes() == before
+    with no_file_larger_than(len(before) + 5):
+        add(writer, 2)
+        with pytest.raises(OSError, match="File too large"):
+            writer.flush()
+        assert first.read_bytes() == before
     writer.forget()
-    add(writer, 3)
-    with pytest.raises(OSError, match="No space"):
-        writer.flush()
-    assert files(tmp_path) == [first]
-    monkeypatch.undo()
+    with no_file_larger_than(5):
+        add(writer, 3)
+        with pytest.raises(OSError, match="File too large"):
+            writer.flush()
+        assert files(tmp_path) == [first]
     writer.forget()
     add(writer, 4)
     writer.flush()
