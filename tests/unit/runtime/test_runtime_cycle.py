@@ -140,6 +140,7 @@ async def scene() -> AsyncIterator[Scene]:
             now=lambda: made.now,
             dice=Random(1),
             tasks=tasks,
+            local_hour=lambda: 34,
         )
         yield made
         tasks.cancel_scope.cancel()
@@ -404,3 +405,12 @@ async def test_a_step_that_fails_keeps_the_results_of_probes(monkeypatch: pytest
                 await it.turns()
         assert len(seen[0]) == 1
         assert seen[0] == seen[1]
+
+
+async def test_the_decider_is_told_the_hour_of_the_week() -> None:
+    async with scene() as it:
+        it.gateway.sightings = (replace(working("a"), activity=1),)
+        await it.turns()
+        listening = it.cycle.memory.gateway.listening
+        assert listening is not None
+        assert listening.hour == 34
