@@ -164,8 +164,9 @@ ROWS: tuple[ReasonRow, ...] = (
     ReasonRow(
         R.DEAF,
         N.FINE,
-        "it works and hears nothing, though at this time it usually does",
-        "Send it a message. If it does not arrive: restart the session; if that does not help, the gateway process.",
+        "it works and shows no sign of life, though at this time it usually does",
+        "Send it a message. If it does not arrive: restart the session; if that does not help, the gateway process. "
+        "If it does, it may be a holiday, or the program that uses the session may be down.",
     ),
     ReasonRow(R.UPLINK_DOWN, N.TRANSIENT, "WhatsApp cannot be reached from here, so that no restart would help"),
     ReasonRow(R.STORE_DOWN, N.TRANSIENT, "the gateway's database does not answer, so that a restart would do harm"),
