@@ -17,7 +17,7 @@ ifneq ($(shell $(VENV)/bin/python -c 'import pip; print("runs")' 2>/dev/null),ru
 .PHONY: $(MADE)
 endif
 
-.PHONY: help demo test simulate lint bench clean system-packages
+.PHONY: help demo test simulate lint bench docs clean system-packages
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -28,6 +28,7 @@ help:
 	@echo 'make simulate  random schedules of faults in virtual time, and the figures (SCHEDULES=1000 SEED=0 RUNS=20)'
 	@echo 'make lint    ruff, mypy, import-linter'
 	@echo 'make bench   print the benchmarks'
+	@echo 'make docs    renew docs/decisions.md and the heads of docs/reasons/ from the tables of the program'
 	@echo 'make clean   remove .venv and every cache'
 
 demo: $(VENV)/installed
@@ -48,6 +49,9 @@ lint: $(VENV)/installed-lint
 
 bench: $(VENV)/installed-test
 	@$(VENV)/bin/python benchmarks/run.py $(ARGS)
+
+docs: $(VENV)/installed
+	@$(VENV)/bin/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
