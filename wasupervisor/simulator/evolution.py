@@ -227,7 +227,7 @@ class EvolutionHttp:
             "updatedAt": updated,
             **dict.fromkeys(("Chatwoot", "Proxy", "Rabbitmq", "Nats", "Sqs", "Websocket")),
             "Setting": {**setting, "instanceId": session.instance_id} if session.has_setting else None,
-            "_count": {"Message": 0, "Contact": 0, "Chat": 0},
+            "_count": {"Message": session.messages, "Contact": 0, "Chat": 0},
         }
 
     def _connection_state(self, request: Request, session: EvolutionSession) -> Result:

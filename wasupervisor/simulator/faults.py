@@ -19,6 +19,7 @@ Of a session (`session` is a name, or `*` for all; `lasts` seconds later the cau
     scanned         a person scans the QR: paired again
     stopped         its operator stops it (WAHA)
     started         its operator starts it (WAHA)
+    heard           no fault: a message comes, and is heard where the socket is really open
     healed          the cause goes away; what heals by itself then does, a WAHA FAILED still wants its restart
 
 Of what lies around:
@@ -126,6 +127,10 @@ class Started(SessionFault, frozen=True, tag="started"):
     """See the module."""
 
 
+class Heard(SessionFault, frozen=True, tag="heard"):
+    """See the module."""
+
+
 class Healed(SessionFault, frozen=True, tag="healed"):
     """See the module."""
 
@@ -169,7 +174,7 @@ class HttpCalm(Fault, frozen=True, tag="http_calm", kw_only=True):
 
 WorldFault: TypeAlias = (
     Failed | Stuck | FalseWorking | Silent | Drop | Unreachable | QrWanted | QrExpired | LoggedOut | Banned | NotLoaded
-    | Fight | Claims | Scanned | Stopped | Started | Healed | Uplink | Process | Store
+    | Fight | Claims | Scanned | Stopped | Started | Heard | Healed | Uplink | Process | Store
 )  # fmt: skip
 AnyFault: TypeAlias = WorldFault | Http | HttpCalm
 

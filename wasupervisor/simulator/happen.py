@@ -49,6 +49,11 @@ def _ending(session: Session, causes: int) -> Callable[[], None]:
     return end
 
 
+def _heard(world: AnyWorld, session: Any, _: faults.Heard) -> None:
+    if session.socket.value == "open":
+        session.messages, session.active_at = session.messages + 1, world.now
+
+
 def _uplink(world: AnyWorld, fault: faults.Uplink) -> None:
     def end() -> None:
         if world.uplink is fault.state:
@@ -143,6 +148,7 @@ _BOTH: Mapping[type[SessionFault], Row] = {
     faults.QrWanted: _qr_wanted,
     faults.Banned: _banned,
     faults.Scanned: lambda world, session, _: world.scan(session),
+    faults.Heard: _heard,
     faults.Healed: lambda _world, session, _: session.free(),
 }
 _WAHA: Mapping[type[SessionFault], Row] = {

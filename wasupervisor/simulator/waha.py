@@ -62,6 +62,12 @@ def as_listed(session: WahaSession) -> dict[str, object]:
     return {"name": session.name, "status": status, "config": session.config, "me": session.me}
 
 
+def with_activity(session: WahaSession, epoch: float) -> dict[str, object]:
+    """One row of the list as from 2025 on."""
+    at = None if session.active_at is None else round((epoch + session.active_at) * 1000)
+    return {**as_listed(session), "presence": None, "timestamps": {"activity": at}}
+
+
 def as_info(session: WahaSession) -> dict[str, object]:
     """The single session."""
     return {**as_listed(session), "engine": {} if session.status == "STOPPED" else {"engine": "NOWEB"}}
@@ -148,7 +154,9 @@ class WahaHttp:
         if wanted not in ("true", "false"):
             return error(400, ["all must be a boolean value"])
         rows = [session for session in self.world.sessions.values() if session.listed]
-        return reply(200, [as_listed(row) for row in rows if wanted == "true" or row.status != "STOPPED"])
+        rows = [row for row in rows if wanted == "true" or row.status != "STOPPED"]
+        tells, epoch = self.world.tells_activity, self.world.epoch
+        return reply(200, [with_activity(row, epoch) if tells else as_listed(row) for row in rows])
 
     def _get(self, request: Request, name: str) -> Result:
         session = self.world.find(name)

@@ -73,11 +73,14 @@ class WahaWorld(World[WahaSession]):
         keeper: bool = False,
         core: bool = False,
         epoch: float = 0.0,
+        tells_activity: bool = False,
     ) -> None:
         self.timings = timings or WahaTimings()
         super().__init__(now, self.timings, keeper=keeper, epoch=epoch)
         self.core = core
         """The single-session core until 2026.5: only `default`, and STOPPED after each start of the process."""
+        self.tells_activity = tells_activity
+        """The list has `timestamps`, as from 2025 on (from the docs; 2024.10.8 has none)."""
         for position, name in enumerate(names):
             self._add(name, position)
         for session in self.sessions.values():

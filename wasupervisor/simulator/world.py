@@ -81,6 +81,10 @@ class Session:
     """How often it logged in to WhatsApp or tried to."""
     causes: int = 0
     """Grows with each fault, so that the end of an old one does not end a newer one."""
+    messages: int = 0
+    """How many it heard or said."""
+    active_at: float | None = None
+    """When it heard or said something last."""
 
     def restarted(self) -> None:
         """Count a restart by a verb."""
