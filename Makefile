@@ -17,7 +17,7 @@ ifneq ($(shell $(VENV)/bin/python -c 'import pip; print("runs")' 2>/dev/null),ru
 .PHONY: $(MADE)
 endif
 
-.PHONY: help demo test simulate lint bench docs clean system-packages
+.PHONY: help demo test simulate proof lint bench docs clean system-packages
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -26,6 +26,7 @@ help:
 	@echo 'make demo    a simulated gateway, faults and their healing on the terminal (about 60 s; ARGS="--seconds 30")'
 	@echo 'make test    all tests (ARGS="..." for pytest; with CI=true none is skipped)'
 	@echo 'make simulate  random schedules of faults in virtual time, and the figures (SCHEDULES=1000 SEED=0 RUNS=20)'
+	@echo 'make proof   30,000 of them, and docs/proof.md with their figures (about an hour; SCHEDULES, SEED, RUNS)'
 	@echo 'make lint    ruff, mypy, import-linter'
 	@echo 'make bench   print the benchmarks'
 	@echo 'make docs    renew docs/decisions.md and the heads of docs/reasons/ from the tables of the program'
@@ -37,9 +38,13 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-test system-packages
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
+SIMULATE = $(VENV)/bin/python tests/simulation/simulate.py --seed $(or $(SEED),0) --processes $(or $(PROCESSES),0)
+
 simulate: $(VENV)/installed-test
-	@$(VENV)/bin/python tests/simulation/simulate.py --schedules $(or $(SCHEDULES),1000) --seed $(or $(SEED),0) \
-		--runs $(or $(RUNS),20)
+	@$(SIMULATE) --schedules $(or $(SCHEDULES),1000) --runs $(or $(RUNS),20)
+
+proof: $(VENV)/installed-test
+	@$(SIMULATE) --schedules $(or $(SCHEDULES),30000) --runs $(or $(RUNS),100) --proof docs/proof.md
 
 lint: $(VENV)/installed-lint
 	$(VENV)/bin/ruff check

@@ -7,26 +7,31 @@ where a kill -9 can strike.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
+from msgspec.structs import replace
 from sim_events import Ordered
-from sim_fibers import Fibers, Stop, Wait, sleep
+from sim_fibers import Fiber, Fibers, Stop, Wait, sleep
+from sim_jump import jumped, mind
 from sim_site import Site
 from sim_wire import VirtualHttp
 
-from wasupervisor.decide.confirm import objection
+from wasupervisor.decide.confirm import gateway_objection, objection
 from wasupervisor.decide.hearing import hear
 from wasupervisor.decide.memory import Memory
 from wasupervisor.decide.step import step
 from wasupervisor.gateways.evolution import EvolutionGateway
 from wasupervisor.gateways.waha import WahaGateway
 from wasupervisor.model.journal import Entry
-from wasupervisor.model.observation import Look, Observation, Trouble, Uplink, UplinkState
+from wasupervisor.model.observation import Look, Observation, ProbeResult, Proof, Trouble, Uplink
 from wasupervisor.model.remedies import Order, OrderKind, Outcome, Remedy, RemedyKind, Result
+from wasupervisor.model.sessions import Reason
 from wasupervisor.simulator.virtual import Pending
 
 TIMEOUT = 10.0
 """`gateway.timeout`."""
 UPLINK_EVERY, UPLINK_STALE, FRESH_UPLINK, FINISH_WITHIN, SAVE_EVERY = 30.0, 60.0, 5.0, 25.0, 60.0
+DRAIN, TURN_MARGIN, PROBE_TIMEOUT, PROBES_AT_ONCE = 5.0, 10.0, 15.0, 2
 UNWRITABLE = "the state cannot be written, and nothing is done that would not be on the books"
 
 
@@ -43,14 +48,22 @@ class Daemon:
         self.gateway = _adapter(site, self.fibers)
         self._results: list[Result] = []
         self._orders: list[Order] = []
-        self._under_way = 0
-        self._first, self._writable, self._ask_uplink = True, True, False
-        self._uplink: tuple[float, UplinkState] | None = None
-        self._asking: Pending[UplinkState] | None = None
+        self._attempts: list[Attempt] = []
+        self._probes: list[ProbeResult] = []
+        self._probing: set[str] = set()
+        self._last: Observation | None = None
+        self._wanted: list[Pending[None]] = []
+        """Who waits for a look that begins from now on."""
+        self._first, self._writable, self.asks_uplink = True, True, False
+        self._uplink: tuple[float, Uplink] | None = None
+        self._asking: Pending[Uplink] | None = None
         self._wake: Pending[None] = Pending()
         self._idle: Pending[None] = Pending.of(None)
         self._stopping = False
         self._due = site.now
+        self._remembered: tuple[object, ...] = ()
+        self._same: Observation | None = None
+        """The last observation, when the next one is the same unless something happens."""
         site.world.later(0.0, self._start)
 
     def _start(self) -> None:
@@ -61,7 +74,12 @@ class Daemon:
     def order(self, event: Ordered, identity: str) -> None:
         """An operator wants something."""
         order = Order(
-            id=identity, kind=OrderKind(event.order), session=event.session, pause_for=event.pause_for, by="eve"
+            id=identity,
+            kind=OrderKind(event.order),
+            session=event.session,
+            pause_for=event.pause_for,
+            force=event.force,
+            by="eve",
         )
         self._orders.append(order)
         self._wake_up()
@@ -70,10 +88,20 @@ class Daemon:
         """SIGTERM: no new turn; remedies get their time; what was heard is written."""
         if not self._stopping:
             self._stopping = True
+            self._let_go([attempt for attempt in self._attempts if not attempt.begun])
             self.fibers.start(self._finish(ended))
+
+    def _let_go(self, attempts: list[Attempt]) -> None:
+        """Of what has begun nobody will hear the end; what has not begun is not made."""
+        for attempt in attempts:
+            if attempt.fiber is not None:
+                attempt.fiber.abandon()
+            outcome = Outcome.TIMED_OUT if attempt.begun else Outcome.WITHHELD
+            self._end(attempt, outcome, "the supervisor stops")
 
     async def _finish(self, ended: Callable[[], None]) -> None:
         await Wait(self.world, self._idle, FINISH_WITHIN)
+        self._let_go(list(self._attempts))
         now = self.timeline.now()
         self.memory, heard = hear(self.memory, self._results, now, self.policy)
         self._record(heard)
@@ -90,20 +118,44 @@ class Daemon:
         while not self._stopping:
             await self._turn()
             self._due = max(self._due + self.policy.poll_every, self.site.now)
-            if await Wait(self.world, self._wake, self._due - self.site.now):
+            if self.site.jumps and self._same is not None:
+                self._jump(self._same)
+            if await Wait(self.world, self._wake, until=self._due):
                 self._due = self.site.now
             self._wake = Pending()
+
+    def _jump(self, observation: Observation) -> None:
+        """Over the polls that would change nothing."""
+        self._due, polls = jumped(self, observation, self._due)
+        self.site.jumped += polls
+        for _ in range(polls):
+            self.site.dice.random()  # each of them would have thrown once
+        if polls:
+            self.site.promises.goes_on(observation, self._due - self.policy.poll_every)
+
+    def line_at(self, at: float) -> float:
+        """The timeline at a time of the world."""
+        return self.timeline._start + (at - self.site.booted_at - self.timeline._start_boottime)
+
+    def deadlines(self) -> tuple[float, ...]:
+        """When, by the world's time, the next look or its record would be another one though nothing happened."""
+        written_at = self._written_at - self.line_at(0.0)
+        asked_at = -inf if self._uplink is None else self._uplink[0]
+        asks = self.asks_uplink and self._asking is None
+        asks_at = max(asked_at + UPLINK_EVERY, self.site.now) if asks else inf
+        return written_at + SAVE_EVERY, asks_at, asked_at + UPLINK_STALE, self.site.next_hour
 
     def _wake_up(self) -> None:
         self._wake.finish(None)
 
     async def _turn(self) -> None:
+        began, self._same = self.site.now, None
         observation = await self._observe()
         if self._stopping:
             return
         before, now = self.memory, self.timeline.now()
         decision = step(before, observation, now, self.site.dice.random(), self.policy)
-        self._first, self._ask_uplink = False, decision.ask_uplink
+        self._first, self.asks_uplink = False, decision.ask_uplink
         self.site.promises.decided(self, before, observation, decision, now)
         self._may_die("before_persist", decision.remedies)
         self.memory = decision.memory
@@ -115,6 +167,20 @@ class Daemon:
                 self._perform(remedy)
             else:
                 self._results.append(_result(remedy, Outcome.WITHHELD, UNWRITABLE))
+        for name in decision.probes:
+            if self._writable and name not in self._probing and len(self._probing) < PROBES_AT_ONCE:
+                self.fibers.start(self._probe(name))
+        remembered, self._remembered = self._remembered, self._mind()
+        settled = self._is_idle() and self.site.now == began and self._remembered == remembered
+        self._same = replace(observation, state_writable=self._writable) if settled else None
+
+    def _mind(self) -> tuple[object, ...]:
+        return mind(self.gateway), self.site.door.mind()
+
+    def _is_idle(self) -> bool:
+        """Whether nothing waits to be heard, and what is remembered is written, or cannot be."""
+        saved = self.memory == self._written if self._writable else not self.site.disk.writable
+        return saved and not (self._attempts or self._results or self._orders or self._probes or self._probing)
 
     def _may_die(self, where: str, remedies: tuple[Remedy, ...]) -> None:
         if remedies and self.site.is_struck(where):
@@ -134,8 +200,9 @@ class Daemon:
     # Eyes
 
     async def _observe(self) -> Observation:
-        if self._ask_uplink and self._asking is None and self._uplink_age() >= UPLINK_EVERY:
+        if self.asks_uplink and self._asking is None and self._uplink_age() >= UPLINK_EVERY:
             self.fibers.start(self._uplink_reading(UPLINK_EVERY))
+        awaited, self._wanted = self._wanted, []
         process = self.site.process()
         looking = self.fibers.start(self.gateway.look())
         look = Look(reachable=False, trouble=Trouble.TIMED_OUT, detail=f"no answer within {TIMEOUT:g} s")
@@ -151,8 +218,16 @@ class Daemon:
             state_writable=self._writable,
             results=tuple(self._results),
             orders=tuple(self._orders),
+            probes=tuple(self._probes),
+            hour_of_week=self.site.hour_of_week,
+            disk_low=self.site.disk_low,
+            redis_ok=self.site.redis_ok,
+            mistyped=self.site.mistyped,
         )
-        self._results, self._orders = [], []
+        self._results, self._orders, self._probes = [], [], []
+        self._last = observation
+        for one in awaited:
+            one.finish(None)
         return observation
 
     async def _uplink_reading(self, max_age: float) -> Uplink:
@@ -172,44 +247,101 @@ class Daemon:
         age = self._uplink_age()
         if self._uplink is None or age > UPLINK_STALE:
             return Uplink()
-        return Uplink(state=self._uplink[1], age_seconds=age)
+        return replace(self._uplink[1], age_seconds=age)
 
     # Hands
 
     def _perform(self, remedy: Remedy) -> None:
-        if self._under_way == 0:
+        if not self._attempts:
             self._idle = Pending()
-        self._under_way += 1
-        self.fibers.start(self._call(remedy))
+        attempt = Attempt(remedy)
+        self._attempts.append(attempt)
+        gateway = remedy.kind is RemedyKind.RESTART_GATEWAY
+        attempt.fiber = self.fibers.start(self._restart(attempt) if gateway else self._treat(attempt))
 
-    async def _call(self, remedy: Remedy) -> None:
+    async def _treat(self, attempt: Attempt) -> None:
+        """Act on one session."""
+        remedy = attempt.remedy
         uplink = await self._uplink_reading(FRESH_UPLINK)
         look = await self.gateway.look_closely(remedy.session)
         against = objection(remedy, look, uplink, self.policy)
+        if against is None and remedy.cause is Reason.FALSE_WORKING and not remedy.forced:
+            proof = (await self.gateway.probe(remedy.session, PROBE_TIMEOUT)).proof
+            against = None if proof is Proof.MISSED else f"a probe right before: {proof}"
         if against is not None:
-            self._end(_result(remedy, Outcome.WITHHELD, against))
+            self._end(attempt, Outcome.WITHHELD, against)
             return
+        self._begin(attempt)
         self.site.promises.calls(self, remedy, look, uplink)
-        if self.site.is_struck("after_act"):
-            self.fibers.start(self._die_after_act())
         verbs = {
             RemedyKind.START_SESSION: self.gateway.start_session,
             RemedyKind.RESTART_SESSION: self.gateway.restart_session,
+            RemedyKind.PARK_SESSION: self.gateway.park_session,
         }
         answer = await verbs[remedy.kind](remedy.session)
-        self._end(_result(remedy, answer.outcome, answer.detail))
+        self._end(attempt, answer.outcome, answer.detail)
+
+    async def _restart(self, attempt: Attempt) -> None:
+        """Drain, look once more, restart: as `runtime/restarting.py`."""
+        remedy, against = attempt.remedy, await self._wide_objection(attempt.remedy, self._last)
+        if against is None:
+            await sleep(self.world, DRAIN)
+            against = await self._wide_objection(remedy, await self._anew())
+        if against is not None:
+            self._end(attempt, Outcome.WITHHELD, against)
+            return
+        self._begin(attempt)
+        assert self._last is not None
+        self.site.promises.restarts(remedy, self._last, self._uplink_now())
+        asked = self.site.restarter.restart()
+        await Wait(self.world, asked, None)
+        self._end(attempt, asked.value, "")
+
+    async def _wide_objection(self, remedy: Remedy, seen: Observation | None) -> str | None:
+        if seen is None:
+            return None if remedy.forced else "the gateway could not be looked at once more"
+        uplink = await self._uplink_reading(FRESH_UPLINK)
+        return gateway_objection(remedy, seen.look, seen.process, uplink, self.policy)
+
+    async def _anew(self) -> Observation | None:
+        """What a look sees that begins from now on: the next turn's."""
+        wanted: Pending[None] = Pending()
+        self._wanted.append(wanted)
+        self._wake_up()
+        return self._last if await Wait(self.world, wanted, 2 * TIMEOUT + TURN_MARGIN) else None
+
+    def _begin(self, attempt: Attempt) -> None:
+        attempt.begun = True
+        if self.site.is_struck("after_act"):
+            self.fibers.start(self._die_after_act())
 
     async def _die_after_act(self) -> None:
         await sleep(self.world, self.site.dice.choice((0.0, 0.5, 2.9)))
         raise Stop
 
-    def _end(self, result: Result) -> None:
+    def _end(self, attempt: Attempt, outcome: Outcome, detail: str) -> None:
+        result = _result(attempt.remedy, outcome, detail)
         self.site.promises.ended(result)
         self._results.append(result)
-        self._under_way -= 1
-        if self._under_way == 0:
+        self._attempts.remove(attempt)
+        if not self._attempts:
             self._idle.finish(None)
         self._wake_up()
+
+    async def _probe(self, session: str) -> None:
+        self._probing.add(session)
+        self._probes.append(await self.gateway.probe(session, PROBE_TIMEOUT))
+        self._probing.discard(session)
+
+
+class Attempt:
+    """A remedy on its way."""
+
+    def __init__(self, remedy: Remedy) -> None:
+        self.remedy = remedy
+        self.begun = False
+        """It counts as made."""
+        self.fiber: Fiber[None] | None = None
 
 
 def _adapter(site: Site, fibers: Fibers) -> WahaGateway | EvolutionGateway:

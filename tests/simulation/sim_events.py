@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from wasupervisor.model.policy import Backoff, BreakerRule, Budget, Policy
+from wasupervisor.model.policy import Backoff, BreakerRule, Budget, Policy, ProbeRule
 from wasupervisor.simulator import faults
 from wasupervisor.simulator.faults import Fault
 
@@ -51,9 +51,10 @@ class WallClock(Fault, frozen=True, tag="wall_clock", kw_only=True):
 class Ordered(Fault, frozen=True, tag="ordered", kw_only=True):
     """An operator orders something of the supervisor."""
 
-    order: Literal["recover", "restart", "pause", "resume"]
+    order: Literal["recover", "restart", "park", "restart_gateway", "pause", "resume"]
     session: str | None = None
     pause_for: float | None = None
+    force: bool = False
 
 
 class OperatorRestart(Fault, frozen=True, tag="operator_restart", kw_only=True):
@@ -62,7 +63,34 @@ class OperatorRestart(Fault, frozen=True, tag="operator_restart", kw_only=True):
     session: str
 
 
-OurFault: TypeAlias = Crash | StopDaemon | Unwritable | Reboot | WallClock | Ordered | OperatorRestart
+class RestarterTrouble(Fault, frozen=True, tag="restarter_trouble", kw_only=True):
+    """What restarts the gateway process refuses, takes two minutes longer, or hangs with nothing done."""
+
+    answer: Literal["refuses", "slow", "hangs"]
+
+
+class Mistyped(Fault, frozen=True, tag="mistyped", kw_only=True):
+    """Evolution: the key of a session's credentials in Redis gets a wrong type; a login then loses its identity."""
+
+    session: str
+
+
+class DiskLow(Fault, frozen=True, tag="disk_low", kw_only=True):
+    """There is hardly room on the disk."""
+
+
+OurFault: TypeAlias = (
+    Crash
+    | StopDaemon
+    | Unwritable
+    | Reboot
+    | WallClock
+    | Ordered
+    | OperatorRestart
+    | RestarterTrouble
+    | Mistyped
+    | DiskLow
+)
 AnyEvent: TypeAlias = faults.AnyFault | OurFault
 
 
@@ -87,6 +115,9 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     starting_timeout: float = 60.0
     expect_all: bool = False
     act: bool = True
+    restarter: Literal["none", "command"] = "none"
+    park: Literal["ask", "auto", "never"] = "ask"
+    probe: bool = False
 
     def policy(self, kind: str, poll: float) -> Policy:
         """The policy with these rules for a kind of gateway."""
@@ -106,6 +137,9 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
                 gateway_per_hour=self.gateway_per_hour,
                 concurrent=self.concurrent,
             ),
+            restarter=self.restarter,
+            park=self.park,
+            probe=ProbeRule(every=120.0) if self.probe else None,
             restart_spacing=60.0 if kind == "evolution" else 0.0,
         )
 
@@ -124,6 +158,8 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """WAHA: the old core with one session, stopped after each start of the process."""
     mode: Literal["A", "B"] = "A"
     """Evolution: credentials in Redis, or in PostgreSQL."""
+    redis_watched: bool = False
+    """Evolution: the supervisor looks at its Redis."""
     length: float = 1800.0
     rules: Rules = Rules()
 

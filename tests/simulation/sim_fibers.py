@@ -83,10 +83,12 @@ class Fiber(Generic[T]):
 
 
 class Wait:
-    """Waits until a call has ended, for so many seconds at the most."""
+    """Waits until a call has ended, for so many seconds at the most, or until a time of the world."""
 
-    def __init__(self, world: AnyWorld, pending: Pending[Any], seconds: float | None) -> None:
-        self._world, self._pending, self._seconds = world, pending, seconds
+    def __init__(
+        self, world: AnyWorld, pending: Pending[Any], seconds: float | None = None, *, until: float | None = None
+    ) -> None:
+        self._world, self._pending, self._seconds, self._until = world, pending, seconds, until
 
     def __await__(self) -> Generator[Wait, None, bool]:
         if not self._pending.done:
@@ -107,6 +109,8 @@ class Wait:
         self._pending.then(fire)
         if self._seconds is not None:
             self._world.later(self._seconds, fire)
+        elif self._until is not None:
+            self._world._timeline.add(self._until, fire, inside=False)
 
 
 async def sleep(world: AnyWorld, seconds: float) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
-from statistics import median
 from typing import Literal, NamedTuple
 
 from sim_daemon import Daemon
@@ -18,13 +16,15 @@ from sim_site import Site
 from wasupervisor.simulator import faults
 from wasupervisor.simulator.world import UplinkState
 
-Policy = Literal["ours", "restart", "process"]
-POLICIES: tuple[Policy, ...] = ("ours", "restart", "process")
-NAMES = {
+Policy = Literal["ours", "alone", "restart", "process"]
+POLICIES: tuple[Policy, ...] = ("ours", "alone", "restart", "process")
+NAMES: dict[Policy, str] = {
     "ours": "wasupervisor",
+    "alone": "wasupervisor without a restarter",
     "restart": "restart what is not working, each minute",
     "process": "PM2-like: the process only",
 }
+OURS = ("ours", "alone")
 
 BEGIN, WINDOW, SAMPLE = 90.0, 900.0, 0.5
 
@@ -38,6 +38,8 @@ class Fault(NamedTuple):
     lasts: float = 0.0
     """Until it is over, seconds."""
     curable: bool = True
+    process: bool = False
+    """Only a new process heals it."""
 
 
 def _uplink(state: UplinkState, lasts: float) -> faults.Uplink:
@@ -55,12 +57,20 @@ FAULTS: tuple[Fault, ...] = (
     Fault("WhatsApp refuses, 10 min", "waha", (_uplink(U.REFUSED, 600.0),), 600.0),
     Fault("FAILED, one restart cures", "waha", (faults.Failed(session="s1"),)),
     Fault("one session stuck in STARTING", "waha", (faults.Stuck(session="s1"),)),
+    Fault("false WORKING, s1", "waha", (faults.FalseWorking(session="s1"),)),
     Fault("unlinked (401), s1", "waha", (faults.LoggedOut(session="s1"),), curable=False),
     Fault("banned (403), s1", "waha", (faults.Banned(session="s1"),), curable=False),
     Fault("hang (SIGSTOP), 30 s", "waha", (faults.Process(action="freeze", lasts=30.0),), 30.0),
+    Fault("hang (SIGSTOP) for ever", "waha", (faults.Process(action="freeze"),), process=True),
     Fault("kill -9", "waha", (faults.Process(action="kill"),)),
     Fault("socket reset, s1", "evolution", (faults.Drop(session="s1"),)),
     Fault("stuck in connecting, s1", "evolution", (faults.Stuck(session="s1"),)),
+    Fault(
+        "WhatsApp unreachable 40 s, s1 dropped",
+        "evolution",
+        (faults.Uplink(state=U.REFUSED, cut=False, lasts=40.0), faults.Drop(session="s1")),
+        40.0,
+    ),
     Fault("WhatsApp refuses, 40 s", "evolution", (_uplink(U.REFUSED, 40.0),), 40.0),
     Fault("WhatsApp refuses, 10 min", "evolution", (_uplink(U.REFUSED, 600.0),), 600.0),
     Fault("silent peer, s1", "evolution", (faults.Silent(session="s1"),)),
@@ -69,6 +79,7 @@ FAULTS: tuple[Fault, ...] = (
         "evolution",
         (faults.Store(database="down", lasts=20.0), faults.Drop(session="s1")),
         20.0,
+        process=True,
     ),
     Fault(
         "Redis away 30 s, and a drop",
@@ -78,23 +89,32 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("logged out (401), s1", "evolution", (faults.LoggedOut(session="s1"),), curable=False),
     Fault("hang (SIGSTOP), 30 s", "evolution", (faults.Process(action="freeze", lasts=30.0),), 30.0),
+    Fault("hang (SIGSTOP) for ever", "evolution", (faults.Process(action="freeze"),), process=True),
     Fault("kill -9", "evolution", (faults.Process(action="kill"),)),
-    Fault("login fight (440), s1", "evolution", (faults.Fight(session="s1"),)),
+    Fault("not loaded, s1", "evolution", (faults.NotLoaded(session="s1"),), process=True),
+    Fault("login fight (440), s1", "evolution", (faults.Fight(session="s1"),), process=True),
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
     """Of one run."""
 
     healed_after: float | None
-    """Seconds from the end of the fault until all was healthy and stayed so; None: not within 15 minutes."""
+    """Seconds from the end of the fault until all was healthy and stayed so; None: not within the window."""
     calls: int
+    """Remedies for sessions."""
+    restarts: int
+    """Of the gateway process, ordered by the policy."""
     logins: int
     """Of all sessions, from the fault on."""
     crashes: int
+    """Ends of the gateway process by a remedy for a session."""
     harm: int
     """Of all kinds, crashes too."""
+    lost: int
+    """Accounts whose credentials are gone at the end and were not when the fault had struck."""
+    sessions: int
 
 
 def play(fault: Fault, policy: Policy, seed: int, *, every: float = 60.0, window: float = WINDOW) -> Outcome:
@@ -108,9 +128,9 @@ def play(fault: Fault, policy: Policy, seed: int, *, every: float = 60.0, window
         poll=5.0,
         events=tuple(happens(begin, event) for event in fault.events),
         length=begin + fault.lasts + window,
-        rules=Rules(),
+        rules=Rules(restarter="command" if policy == "ours" else "none", probe=True),
     )
-    site = Site(schedule, Daemon, Promises, supervised=policy == "ours")
+    site = Site(schedule, Daemon, Promises, supervised=policy in OURS)
     naive = RestartWhatIsNotWorking(site.world, site.door, every)
     if policy == "restart":
         naive.begin(30.0)
@@ -118,19 +138,34 @@ def play(fault: Fault, policy: Policy, seed: int, *, every: float = 60.0, window
         site.world.later(one.at, partial(site.happen, one.event))
     site.world.advance(begin - 0.001)
     before = _logins(site)
+    site.world.advance(begin)
+    unpaired = _unpaired(site)
     well_since = _watch(site, begin, schedule.length)
-    crashes = sum(1 for harm in site.world.harm if harm.what == "crash")
+    calls = site.promises.calls_made
     return Outcome(
         None if well_since is None else max(0.0, well_since - begin - fault.lasts),
-        len(site.promises.calls_made) if policy == "ours" else naive.restarts + naive.connects,
+        len(calls) if policy in OURS else naive.restarts + naive.connects,
+        len(site.promises.gateway_restarts),
         _logins(site) - before,
-        crashes,
+        sum(1 for harm in site.world.harm if harm.what == "crash"),
         len(site.world.harm),
+        max(0, _unpaired(site) - unpaired),
+        len(site.world.sessions),
     )
+
+
+def play_some(job: tuple[int, Policy, range]) -> list[Outcome]:
+    """Runs of one fault under one policy."""
+    number, policy, seeds = job
+    return [play(FAULTS[number], policy, seed) for seed in seeds]
 
 
 def _logins(site: Site) -> int:
     return sum(session.logins for session in site.world.sessions.values())
+
+
+def _unpaired(site: Site) -> int:
+    return sum(1 for session in site.world.sessions.values() if not session.paired)
 
 
 def _watch(site: Site, begin: float, end: float) -> float | None:
@@ -151,25 +186,3 @@ def _is_well(site: Site, name: str) -> bool:
     session = site.world.sessions[name]
     answers = site.world.alive and site.world.frozen_since is None
     return answers and bool(site.world.state_of(session)["healthy"])  # type: ignore[arg-type]
-
-
-def table(runs: int, seed: int, tell: Callable[[str], None]) -> None:
-    """The table, row by row, as Markdown."""
-    tell(f"{runs} runs of each fault, seeds {seed} to {seed + runs - 1}; healed within {WINDOW / 60:.0f} minutes\n")
-    tell("| gateway | fault | policy | healed | median s | p95 s | remedies | logins | crashes | harm |")
-    tell("|---|---|---|---|---|---|---|---|---|---|")
-    for fault in FAULTS:
-        for policy in POLICIES:
-            outcomes = [play(fault, policy, seed + number) for number in range(runs)]
-            tell(f"| {fault.kind} | {fault.name} | {NAMES[policy]} | {_row(fault, outcomes)} |")
-
-
-def _row(fault: Fault, outcomes: Sequence[Outcome]) -> str:
-    healed = sorted(one.healed_after for one in outcomes if one.healed_after is not None)
-    share = f"{len(healed) / len(outcomes):.0%}" if fault.curable else "needs a person"
-    middle = f"{median(healed):.1f}" if healed else "-"
-    late = f"{healed[min(len(healed) - 1, int(0.95 * len(healed)))]:.1f}" if healed else "-"
-    means = [
-        sum(getattr(one, what) for one in outcomes) / len(outcomes) for what in ("calls", "logins", "crashes", "harm")
-    ]
-    return " | ".join([share, middle, late, *(f"{mean:.1f}" for mean in means)])

@@ -14,6 +14,9 @@ from wasupervisor.simulator.world import UplinkState
 SETTLED = 60.0
 """The supervisor has seen all healthy by then."""
 
+POLLS = (1.0, 2.0, 5.0, 5.0, 10.0, 15.0, 30.0)
+"""Seconds between two looks."""
+
 Make = Callable[[Random, str], AnyEvent]
 
 
@@ -26,11 +29,12 @@ def schedule_of(seed: int) -> Schedule:
         seed=seed,
         kind=kind,  # type: ignore[arg-type]
         sessions=1 if core else dice.choice((1, 2, 2, 3, 3, 4, 5, 6)),
-        poll=dice.choice((1.0, 2.0, 5.0, 5.0, 5.0, 7.3, 10.0)),
+        poll=dice.choice(POLLS),
         events=(),
         process=dice.choices(("kept", "unkept", "unseen"), (6, 2, 2))[0],
         core=core,
         mode=dice.choice(("A", "A", "B")),
+        redis_watched=dice.random() < 0.5,
         rules=_rules(dice),
     )
     return empty.with_events(_events(dice, empty))
@@ -51,6 +55,9 @@ def _rules(dice: Random) -> Rules:
         starting_timeout=dice.choice((30.0, 60.0, 90.0)),
         expect_all=dice.random() < 0.15,
         act=dice.random() < 0.95,
+        restarter=dice.choice(("none", "command", "command")),
+        park=dice.choice(("ask", "auto", "auto", "never")),
+        probe=dice.random() < 0.6,
     )
 
 
@@ -122,12 +129,13 @@ def _crash(dice: Random, name: str) -> AnyEvent:
 
 
 def _order(dice: Random, name: str) -> AnyEvent:
-    order = dice.choice(("recover", "recover", "restart", "pause", "resume"))
-    session = None if order in ("pause", "resume") or name == "*" else name
-    if order in ("recover", "restart") and session is None:
+    order = dice.choice(("recover", "recover", "recover", "restart", "park", "restart_gateway", "pause", "resume"))
+    session = None if order in ("pause", "resume", "restart_gateway") or name == "*" else name
+    if order in ("recover", "restart", "park") and session is None:
         order = "resume"
     pause_for = round(dice.uniform(10.0, 400.0)) if order == "pause" else None
-    return events.Ordered(order=order, session=session, pause_for=pause_for)  # type: ignore[arg-type]
+    force = order in ("restart", "restart_gateway") and dice.random() < 0.2
+    return events.Ordered(order=order, session=session, pause_for=pause_for, force=force)  # type: ignore[arg-type]
 
 
 def _operator_restart(dice: Random, name: str) -> AnyEvent:
@@ -140,6 +148,11 @@ def _failed(dice: Random, name: str) -> AnyEvent:
 
 def _stuck(dice: Random, name: str) -> AnyEvent:
     return faults.Stuck(session=name, heals_after_restarts=dice.choice((1, 1, 2, 3, None)), lasts=_maybe(dice))
+
+
+def _restarter_trouble(dice: Random, name: str) -> AnyEvent:
+    answer = dice.choice(("refuses", "slow", "hangs"))
+    return events.RestarterTrouble(answer=answer, lasts=_lasting(dice))  # type: ignore[arg-type]
 
 
 _BOTH: tuple[tuple[int, Make], ...] = (
@@ -168,6 +181,8 @@ _BOTH: tuple[tuple[int, Make], ...] = (
     (4, lambda dice, name: events.Ordered(order="pause", pause_for=dice.choice((120.0, 600.0, None)))),
     (2, lambda dice, name: events.Ordered(order="resume")),
     (3, _operator_restart),
+    (3, _restarter_trouble),
+    (1, lambda dice, name: events.DiskLow(lasts=_lasting(dice))),
 )
 _WAHA: tuple[tuple[int, Make], ...] = (
     *_BOTH,
@@ -179,5 +194,11 @@ _WAHA: tuple[tuple[int, Make], ...] = (
 _EVOLUTION: tuple[tuple[int, Make], ...] = (
     *_BOTH,
     (7, _store),
+    (
+        1,
+        lambda dice, name: (
+            faults.Drop(session=name) if name == "*" else events.Mistyped(session=name, lasts=_lasting(dice))
+        ),
+    ),
     (1, lambda dice, name: faults.Fight(session=name)),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sim_steps import StepPromises
+from sim_gateway import GatewayPromises
 from sim_witness import Call
 
 from wasupervisor.decide.decision import Decision
@@ -18,6 +18,7 @@ from wasupervisor.model.remedies import Outcome, Remedy, RemedyKind, Result
 from wasupervisor.model.sessions import Condition, Reason, State
 from wasupervisor.simulator.evolution_world import EvolutionWorld
 from wasupervisor.simulator.virtual import Pending
+from wasupervisor.simulator.waha_world import WahaSession
 
 if TYPE_CHECKING:
     from sim_daemon import Daemon
@@ -30,10 +31,15 @@ BOOKED_BEFORE = 20.0
 """Seconds that may lie between a remedy's booking and its call: the uplink is asked and the session read again."""
 
 HOUR = 3600.0
+VERBS = {
+    RemedyKind.START_SESSION: "start",
+    RemedyKind.RESTART_SESSION: "restart",
+    RemedyKind.PARK_SESSION: "stop",
+}
 RESTART = RemedyKind.RESTART_SESSION
 
 
-class Promises(StepPromises):
+class Promises(GatewayPromises):
     """Looks on."""
 
     def decided(self, daemon: Daemon, before: Memory, observation: Observation, decision: Decision, now: float) -> None:
@@ -47,10 +53,14 @@ class Promises(StepPromises):
         """Right before a call."""
         call = Call(self.site.now, remedy, look, self.site.process().keeper)
         self._is_on_the_books(remedy)
-        self._uplink_is_good(uplink)
-        self._store_is_well(look)
         self._distance(call)
-        if not remedy.ordered:
+        self._stays_parked(call)
+        if remedy.kind is RemedyKind.PARK_SESSION:
+            self._parking(call)
+        elif not remedy.forced:
+            self._uplink_is_good(uplink)
+            self._store_is_well(look)
+        if not remedy.ordered and remedy.kind is not RemedyKind.PARK_SESSION:
             self._budgets(call)
             self._state_allows(call)
             self._stays_stopped(call)
@@ -62,17 +72,24 @@ class Promises(StepPromises):
         """An action on the wire."""
         call = self.calls_made[-1]
         name = call.remedy.session
-        verb = "start" if call.remedy.kind is RemedyKind.START_SESSION else "restart"
         allowed = {
-            "waha": (f"POST /api/sessions/{name}/{verb}",),
+            "waha": (f"POST /api/sessions/{name}/{VERBS[call.remedy.kind]}",),
             "evolution": (f"POST /instance/restart/{name}", f"PUT /instance/restart/{name}"),
         }
         if f"{method} {path}" not in allowed[self.site.schedule.kind]:
-            self._broken("no verb but start and restart", f"{method} {path}")
+            self._broken("no verb but start, restart and stop", f"{method} {path}")
         call.answered = answered
+        if call.remedy.kind is RemedyKind.PARK_SESSION:
+            answered.then(lambda: self._was_parked(name, answered))
+
+    def _was_parked(self, name: str, answered: Pending[Answered]) -> None:
+        session = self.site.world.sessions[name]
+        if not answered.dropped and isinstance(session, WahaSession) and session.status == "STOPPED":
+            self.parked.add(name)
 
     def ended(self, result: Result) -> None:
         """The supervisor heard the end of a call."""
+        self._gateway_ended(result)
         for call in reversed(self.calls_made):
             if call.remedy.id == result.remedy_id and call.remedy.session == result.session:
                 call.outcome = result.outcome
@@ -109,13 +126,9 @@ class Promises(StepPromises):
         if same and call.at - same[-1] < spacing:
             self._broken("restarts of a session keep the gateway's distance", f"{name}: {same[-1]}, {call.at}")
         timeout = self.site.policy.action_timeout
-        running = [
-            one
-            for one in self.calls_made
-            if one.outcome is None
-            and call.at - one.at < timeout
-            and not (one.answered is not None and one.answered.done)
-        ]
+        running = [one for one in self.calls_made if one.is_running(call.at, timeout)]
+        if any(one.outcome is None for one in self.gateway_restarts[-1:]) and self.site.restarter.busy:
+            self._broken("no remedy of a session while the gateway is being restarted", str(call))
         if len(running) >= self.site.policy.budget.concurrent and not call.remedy.ordered:
             self._broken("no more remedies at once than allowed", f"{call} beside {running}")
         if any(one.remedy.session == name for one in running):
@@ -137,12 +150,19 @@ class Promises(StepPromises):
             self._broken("unknown never triggers a remedy", str(call))
             return
         rung = rung_for(self.site.schedule.kind, seen.reason)
-        if call.remedy.kind is RESTART and seen.state is not State.STARTING and rung.remedy is not RESTART:
+        doubted = call.remedy.cause is Reason.FALSE_WORKING and seen.state is State.WORKING
+        if (
+            call.remedy.kind is RESTART
+            and seen.state is not State.STARTING
+            and not doubted
+            and rung.remedy is not RESTART
+        ):
             self._broken("a remedy is for what it heals", str(call))
         if not self.site.door.lies and world.state_of(world.sessions[name])["healthy"]:  # type: ignore[arg-type]
             self._broken("a healthy session is left alone", str(call))
         lone = call.remedy.kind is RESTART and seen.state is State.STARTING and call.look.others_working is not True
-        kept = call.keeper is not None or self.site.schedule.kind == "evolution"  # which never died of a restart
+        never_dies = self.site.schedule.kind == "evolution"
+        kept = call.keeper is not None or self.site.policy.restarter != "none" or never_dies
         if lone and not (call.remedy.lone and kept):
             self._broken(
                 "no restart of a starting session while no other works, but one canary with a keeper", str(call)
@@ -184,7 +204,8 @@ class Promises(StepPromises):
         call = ours[-1]
         if what in NEVER:
             self._broken("do no harm", f"{what} of {name} by {call}")
-        lone_and_kept = call.remedy.lone and call.keeper is not None
+        kept = call.keeper is not None or self.site.policy.restarter != "none"
+        lone_and_kept = call.remedy.lone and kept
         if what == "crash" and not lone_and_kept and call.look.others_working is not True:
             self._broken("do no harm", f"the gateway crashed by {call}")
 

@@ -38,13 +38,14 @@ class Run:
         return self.site.disk.journal
 
 
-def run(schedule: Schedule) -> Run:
-    """Play it, with all promises looked at."""
-    site = Site(schedule, Daemon, Promises)
+def run(schedule: Schedule, *, jumps: bool = True) -> Run:
+    """Play it, with all promises looked at; without `jumps` each single poll is made."""
+    site = Site(schedule, Daemon, Promises, jumps=jumps)
     result = Run(schedule, site, None)
     try:
         for one in schedule.events:
             site.world.later(one.at, partial(site.happen, one.event))
+        site.world.later(schedule.length, lambda: None)  # what ends the faults comes from outside: no jump beyond it
         site.world.advance(schedule.length)
         result.calm_for = _calm(site)
     except BrokenPromiseError as broken:
@@ -130,7 +131,7 @@ def curable(site: Site, name: str) -> bool:
         return False
     if isinstance(session, WahaSession):
         return _waha_curable(site, session)
-    return _evolution_curable(session)
+    return _evolution_curable(site, session)
 
 
 def _is_held(site: Site, name: str) -> bool:
@@ -139,31 +140,55 @@ def _is_held(site: Site, name: str) -> bool:
     return known is not None and known.breaker.state is BreakerState.HELD
 
 
+def _restarts_gateway(site: Site, name: str) -> bool:
+    """Whether a restart of the gateway process may still be made for the session."""
+    assert site.daemon is not None
+    memory, policy = site.daemon.memory, site.policy
+    known = memory.sessions.get(name)
+    in_vain = known is not None and known.gateway_tried is not None
+    return policy.restarter != "none" and not in_vain and len(memory.gateway.restarts) < policy.budget.gateway_per_day
+
+
 def _lacks_keeper(site: Site, name: str) -> bool:
     """Whether no other session works and nothing is known that would bring the gateway back: a person is told."""
-    others = any(_is_healthy(site, other) for other in site.world.sessions if other != name)
-    return not others and site.schedule.process != "kept"
+    return not _others_work(site, name) and site.schedule.process != "kept" and site.policy.restarter == "none"
+
+
+def _others_work(site: Site, name: str) -> bool:
+    return any(_is_healthy(site, other) for other in site.world.sessions if other != name)
 
 
 def _waha_curable(site: Site, session: WahaSession) -> bool:
     assert site.daemon is not None
     assert isinstance(site.world, WahaWorld)
-    memory = site.daemon.memory.sessions.get(session.name)
-    if memory is None or not session.listed or session.socket in (Socket.DEAF, Socket.SILENT):
+    name = session.name
+    memory = site.daemon.memory.sessions.get(name)
+    if memory is None or not session.listed or session.socket is Socket.SILENT or memory.parked:
         return False
+    if session.socket is Socket.DEAF:
+        return site.policy.probe is not None
     if memory.operator_stopped or (session.status == "STOPPED" and not memory.remembered):
         return False
-    if session.status == "STOPPED" and not session.wanted:
-        return False
-    if session.status == "STARTING" and _lacks_keeper(site, session.name):
-        return False
-    restarts = len(site.daemon.memory.gateway.restarts)
-    return not (session.status == "STARTING" and restarts >= site.policy.budget.gateway_per_day)
+    if session.status == "STOPPED":
+        return session.wanted
+    return session.status != "STARTING" or _starting_curable(site, name, refused=memory.refused)
 
 
-def _evolution_curable(session: EvolutionSession) -> bool:
-    if session.memory is None or session.second_client or not session.creds_readable:
-        return False  # only a restart of the process
+def _starting_curable(site: Site, name: str, *, refused: bool) -> bool:
+    """WAHA: a restart of the session may end the process, which needs others that work, a keeper, or a restarter."""
+    assert site.daemon is not None
+    if _restarts_gateway(site, name):
+        return True
+    if _lacks_keeper(site, name) or (refused and _others_work(site, name)):
+        return False
+    return len(site.daemon.memory.gateway.restarts) < site.policy.budget.gateway_per_day
+
+
+def _evolution_curable(site: Site, session: EvolutionSession) -> bool:
+    if not session.creds_readable or session.database != "open":
+        return False
+    if session.memory is None or session.second_client:
+        return _restarts_gateway(site, session.name)
     if session.memory == "open" and session.socket.value == "none":
-        return False  # false open: only a restart of the process
-    return session.database == "open"
+        return site.policy.probe is not None and _restarts_gateway(site, session.name)
+    return True

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import sim_events as events
 from sim_events import AnyEvent, Schedule
+from sim_restarter import Restarter
 from sim_wire import Door
 
 from wasupervisor.decide.memory import Memory, dump, load
 from wasupervisor.model.journal import Entry
-from wasupervisor.model.observation import ProcessReading, UplinkState
+from wasupervisor.model.observation import ProcessReading, Uplink, UplinkState
 from wasupervisor.simulator import faults
 from wasupervisor.simulator import world as simulated
+from wasupervisor.simulator.evolution_world import EvolutionWorld
 from wasupervisor.simulator.happen import AnyWorld, apply
 from wasupervisor.simulator.kinds import make_world
 from wasupervisor.simulator.virtual import Pending
@@ -66,8 +68,12 @@ class Site:
         promises: Callable[[Site], Promises],
         *,
         supervised: bool = True,
+        jumps: bool = True,
     ) -> None:
         self.schedule = schedule
+        self.jumps = jumps
+        """Whether polls that change nothing are left out."""
+        self.jumped = 0
         self.policy = schedule.rules.policy(schedule.kind, schedule.poll)
         self.world: AnyWorld = make_world(
             schedule.kind,
@@ -79,6 +85,10 @@ class Site:
         )
         self.door = Door(self.world)
         self.disk = Disk()
+        self.restarter = Restarter(self.world)
+        self.disk_low = False
+        self.mistyped: tuple[str, ...] = ()
+        """Sessions whose key of credentials is known to have the wrong type."""
         self.dice = Random(schedule.seed)
         self.armed: events.Crash | None = None
         self.daemon: Daemon | None = None
@@ -144,14 +154,31 @@ class Site:
             exists=True, pid=4000 + self.world.run, started=self.wall + born, born=born, keeper=keeper
         )
 
-    def ask_uplink(self) -> Pending[UplinkState]:
+    @property
+    def hour_of_week(self) -> int:
+        """Of the wall clock."""
+        return int((self.wall + self.now) // 3600.0) % 168
+
+    @property
+    def next_hour(self) -> float:
+        """When, by the world's time, the hour of the wall clock ends."""
+        return self.now + 3600.0 - (self.wall + self.now) % 3600.0
+
+    @property
+    def redis_ok(self) -> bool | None:
+        """As the supervisor's own look at Redis tells."""
+        watched = self.schedule.redis_watched and isinstance(self.world, EvolutionWorld)
+        return self.world.redis_up if watched else None  # type: ignore[union-attr]
+
+    def ask_uplink(self) -> Pending[Uplink]:
         """Ask WhatsApp, as `host/uplink.py` does."""
         self.uplink_asked += 1
         state = self.world.uplink
         good = UplinkState.UP if state in GOOD else UplinkState.DOWN
-        asked: Pending[UplinkState] = Pending()
+        refused = state is simulated.UplinkState.UPGRADE_503
+        asked: Pending[Uplink] = Pending()
         takes = CHECK_TIMEOUT if state is simulated.UplinkState.BLACK_HOLE else CHECK_TAKES
-        self.world.later(takes, lambda: asked.finish(good))
+        self.world.later(takes, lambda: asked.finish(Uplink(state=good, refused=refused)))
         return asked
 
     @property
@@ -233,6 +260,36 @@ class Site:
 
         self.world.later(event.lasts or 60.0, end)
 
+    def restarter_trouble(self, event: events.RestarterTrouble) -> None:
+        """See `events.RestarterTrouble`."""
+        self.restarter.trouble = event.answer
+
+        def end() -> None:
+            if self.restarter.trouble == event.answer:
+                self.restarter.trouble = None
+
+        self.world.later(event.lasts or 300.0, end)
+
+    def mistype(self, event: events.Mistyped) -> None:
+        """See `events.Mistyped`."""
+        if not isinstance(self.world, EvolutionWorld):
+            return
+        session = self.world.sessions[event.session]
+        session.creds_readable = False
+        if self.schedule.redis_watched:
+            self.mistyped = (*(name for name in self.mistyped if name != session.name), session.name)
+
+        def end() -> None:
+            session.creds_readable = True
+            self.mistyped = tuple(name for name in self.mistyped if name != session.name)
+
+        self.world.later(event.lasts or 120.0, end)
+
+    def disk_fills(self, event: events.DiskLow) -> None:
+        """See `events.DiskLow`."""
+        self.disk_low = True
+        self.world.later(event.lasts or 120.0, lambda: setattr(self, "disk_low", False))
+
     def reboot(self, event: events.Reboot) -> None:
         """The whole machine."""
         self.boot += 1
@@ -274,4 +331,7 @@ _OURS: dict[type, Callable[[Site, AnyEvent], None]] = {
     events.WallClock: Site.set_wall_clock,  # type: ignore[dict-item]
     events.Ordered: Site.order,  # type: ignore[dict-item]
     events.OperatorRestart: Site.operator_restart,  # type: ignore[dict-item]
+    events.RestarterTrouble: Site.restarter_trouble,  # type: ignore[dict-item]
+    events.Mistyped: Site.mistype,  # type: ignore[dict-item]
+    events.DiskLow: Site.disk_fills,  # type: ignore[dict-item]
 }

@@ -8,7 +8,7 @@ from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.memory import BreakerState, Memory
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import Observation
-from wasupervisor.model.remedies import OrderKind
+from wasupervisor.model.remedies import OrderKind, RemedyKind
 from wasupervisor.model.sessions import Condition, Reason
 
 
@@ -17,9 +17,9 @@ class StepPromises(Witness):
 
     def look_at_step(self, before: Memory, observation: Observation, decision: Decision, now: float) -> None:
         """A step, before anything of it is written."""
-        self._track(observation)
+        self._track(observation, self.site.now)
         for order in observation.orders:
-            if order.session is not None:
+            if order.session is not None and order.kind is not OrderKind.PARK:
                 self._restarted_by_person(order.session)
         self._partition(decision)
         self._books(before, observation, decision, now)
@@ -53,8 +53,11 @@ class StepPromises(Witness):
         holds = paused is not None and (paused.until is None or now < paused.until)
         if decision.memory.paused is not None or holds:
             self._broken("pause means hands off", str(own))
+        if any(one.kind is RemedyKind.RESTART_GATEWAY for one in own) and len(decision.remedies) > 1:
+            self._broken("a restart of the gateway is alone", str(decision.remedies))
+        own = [one for one in own if one.kind is not RemedyKind.RESTART_GATEWAY]
         last = before.gateway.last_remedy
-        if len(own) > 1 or (last is not None and now - last < self.site.policy.budget.spacing):
+        if len(own) > 1 or (own and last is not None and now - last < self.site.policy.budget.spacing):
             self._broken("remedies keep a distance", f"{own} at {now}, the last one at {last}")
         incident = decision.memory.incident
         if incident is not None and not incident.proven:
@@ -65,22 +68,32 @@ class StepPromises(Witness):
     def _journal(self, before: Memory, observation: Observation, decision: Decision) -> None:
         lines = {(entry.kind, entry.session) for entry in decision.journal}
         for remedy in decision.remedies:
-            if (EntryKind.REMEDY, remedy.session) not in lines:
+            if (EntryKind.REMEDY, remedy.session or None) not in lines:
                 self._broken("each remedy has a journal line", str(remedy))
         for result in observation.results:
             known = before.sessions.get(result.session)
-            open_attempt = None if known is None else known.attempt
+            open_attempt = before.gateway.attempt if not result.session else None if known is None else known.attempt
             if open_attempt is None or open_attempt.id != result.remedy_id or open_attempt.outcome is not None:
                 continue
             kind = EntryKind.RESULT if result.outcome.was_made else EntryKind.WITHHELD
-            if (kind, result.session) not in lines:
+            if (kind, result.session or None) not in lines:
                 self._broken("each end of a remedy has a journal line", str(result))
         for entry in decision.journal:
             if entry.kind is EntryKind.VERIFIED and entry.outcome == "healed":
-                self._healed(entry)
+                if entry.session is not None:
+                    self._healed(entry, entry.session)
+                else:
+                    self._gateway_healed(entry, before)
 
-    def _healed(self, entry: Entry) -> None:
-        name, now = entry.session or "", self.site.now
+    def _gateway_healed(self, entry: Entry, before: Memory) -> None:
+        """Any of those that it was for works for long enough; for the gateway itself, that it answers."""
+        names = before.gateway.attempt.sessions if before.gateway.attempt is not None else ()
+        stable = self.site.now - self.site.policy.stable_for + 1e-6
+        if names and not any(self._working_since.get(name, self.site.now) <= stable for name in names):
+            self._broken("healed is only what was seen to work for stable_for", entry.text)
+
+    def _healed(self, entry: Entry, name: str) -> None:
+        now = self.site.now
         since = self._working_since.get(name)
         if since is None or now - since < self.site.policy.stable_for - 1e-6:
             self._broken("healed is only what was seen to work for stable_for", f"{entry.text}; seen since {since}")
@@ -95,7 +108,9 @@ class StepPromises(Witness):
             code = memory.sessions[one.name].withheld
             shared = memory.incident.withheld if memory.incident is not None else ""
             # Waiting for a turn is no withholding.
-            turns = ("under way", "being verified", "canary", "did not tell its state", "another remedy")
+            turns = ("under way", "being verified", "canary", "did not tell its state", "another remedy", "is being")
+            if one.next.startswith(RemedyKind.RESTART_GATEWAY):
+                code = memory.gateway.withheld
             if not code and not shared and not any(turn in one.next for turn in turns):
                 self._broken("each withheld remedy has a journal line", f"{one.name}: {one.next}")
 

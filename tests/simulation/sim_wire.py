@@ -53,6 +53,10 @@ class Door:
         """Whether any answer may be wrong or late now."""
         return bool(self._faults)
 
+    def mind(self) -> tuple[int | None, ...]:
+        """How often each lie will still be told."""
+        return tuple(active.left for active in self._faults)
+
     def lie(self, fault: Http) -> None:
         """Answer wrongly from now on."""
         active = _Active(fault, fault.times, Pending())
@@ -148,6 +152,10 @@ class VirtualHttp(HttpClient):
         pending = self._door.answer(_request(method, path))
         self._acting(method, path, pending)
         return await self._wait(pending, timeout)
+
+    async def ask_apart(self, method: str, path: str, *, timeout: float, body: bytes | None = None) -> Reply | Failure:
+        """Ask what may take long, in virtual time."""
+        return await self._wait(self._door.answer(Request(method, path, {}, body or b"")), timeout)
 
     async def at_once(self, work: Callable[[], Coroutine[Any, Any, None]], times: int) -> None:
         """As fibers."""

@@ -18,6 +18,7 @@ from wasupervisor.simulator.virtual import Pending
 from wasupervisor.simulator.waha_world import WahaWorld
 
 if TYPE_CHECKING:
+    from sim_gateway import Restart
     from sim_site import Site
     from sim_wire import Answered
 
@@ -42,6 +43,11 @@ class Call:
     outcome: Outcome | None = None
     """What the supervisor heard."""
 
+    def is_running(self, now: float, timeout: float) -> bool:
+        """Whether nobody can say yet that it has ended."""
+        answered = self.answered is not None and self.answered.done
+        return self.outcome is None and now - self.at < timeout and not answered
+
 
 class Witness:
     """Looks on."""
@@ -49,6 +55,10 @@ class Witness:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.calls_made: list[Call] = []
+        """For sessions."""
+        self.gateway_restarts: list[Restart] = []
+        self.parked: set[str] = set()
+        """Stopped by us and not started by a person since."""
         self.healed: list[tuple[float, str]] = []
         self._harm_seen = 0
         self._excused: set[int] = set()
@@ -90,6 +100,7 @@ class Witness:
         self._stopped_at.pop(name, None)
         self._seen_stopped.pop(name, None)
         self._known_stopped.discard(name)
+        self.parked.discard(name)
 
     def by_operator(self, act: Callable[[], object]) -> None:
         """Harm that is done in here is the operator's own."""
@@ -108,8 +119,12 @@ class Witness:
 
             setattr(world, "fail", noted)  # noqa: B010 - mypy forbids to assign to a method
 
-    def _track(self, observation: Observation) -> None:
-        now, seen = self.site.now, observation.look.sightings
+    def goes_on(self, observation: Observation, until: float) -> None:
+        """The supervisor sees the same until then."""
+        self._track(observation, until)
+
+    def _track(self, observation: Observation, now: float) -> None:
+        seen = observation.look.sightings
         if observation.first:
             self._working_since.clear()
             self._seen_stopped.clear()

@@ -94,18 +94,21 @@ class Timeline:
     @property
     def next_at(self) -> float | None:
         """When the next event is due; None: nothing is under way."""
-        heads = [heap[0][0] for heap in self._running() if heap]
-        return min(heads, default=None)
+        heap = self._next()
+        return heap[0][0] if heap else None
 
     def advance(self, now: float) -> None:
         """Let everything happen that is due until `now`, in order, each at its own time. Time never goes back."""
-        while (at := self.next_at) is not None and at <= now:
-            heap = min((heap for heap in self._running() if heap), key=lambda heap: heap[0][:2])
-            _, _, action = heapq.heappop(heap)
+        while (heap := self._next()) and heap[0][0] <= now:
+            at, _, action = heapq.heappop(heap)
             # A timer that was held by SIGSTOP fires late, not in the past.
             self.now = max(self.now, at)
             action()
         self.now = max(self.now, now)
 
-    def _running(self) -> tuple[list[tuple[float, int, Callable[[], None]]], ...]:
-        return (self._outside,) if self.held else (self._inside, self._outside)
+    def _next(self) -> list[tuple[float, int, Callable[[], None]]]:
+        """The queue whose head is the next event; empty: nothing is under way."""
+        inside, outside = self._inside, self._outside
+        if self.held or not inside:
+            return outside
+        return inside if not outside or inside[0][:2] < outside[0][:2] else outside
