@@ -60,3 +60,25 @@ def test_a_recorded_run_is_replayed_byte_by_byte(
     assert "s1: would not have been made: restart_session" in told.stdout
     assert "s1: would have been withheld: " in told.stdout
     assert told.stderr == ""
+
+
+def test_a_recording_that_cannot_be_written_is_told_and_harms_nothing(
+    gateways: Callable[..., Gateway], supervisors: Callable[..., Supervisor]
+) -> None:
+    gateway = gateways()
+    supervisor = supervisors(gateway)
+    supervisor.state.mkdir()
+    (supervisor.state / "recording").write_text("in the way")
+    supervisor.start().until_condition("s1", "healthy")
+    text = supervisor.config.read_text()
+    supervisor.config.write_text(text.replace("state: {", "state: {record: 1h, "))
+    assert supervisor.command("reload").returncode == 0
+    wait_until("it is told", lambda: any("The recording" in one for one in supervisor.document()["notes"]))
+    gateway.fault("failed", session="s2", heals_after_restarts=1)
+    wait_until("s2 is restarted", lambda: gateway.count("POST */restart") == 1)
+    supervisor.until_condition("s2", "healthy")
+    (supervisor.state / "recording").unlink()
+    wait_until("it goes on", lambda: "goes on" in supervisor.logged())
+    wait_until("the note goes", lambda: not any("The recording" in one for one in supervisor.document()["notes"]))
+    assert supervisor.command("replay").returncode == 0
+    assert supervisor.stop() == 0
