@@ -137,7 +137,11 @@ def _taken(before: Memory, decision: Decision) -> Iterator[Step]:
         begun = new.attempt if new else None
         yield from _of_remedy(old.attempt if old else None, begun, _verdict(decision, name))
     yield drawn.INCIDENT.title, _incident(before), _incident(after)
-    yield drawn.READINESS.title, *("ready" if one.readiness.ready else "not_ready" for one in (before, after))
+    yield drawn.READINESS.title, _readiness(before), _readiness(after)
+
+
+def _readiness(memory: Memory) -> str:
+    return drawn.READY if memory.readiness.ready else drawn.NOT_READY
 
 
 def _verdict(decision: Decision, name: str) -> str:

@@ -12,7 +12,6 @@ from types import ModuleType
 import pytest
 
 from wasupervisor.cli.telling import PAGES
-from wasupervisor.config.rendering import sample
 from wasupervisor.decide.reasons import ROWS
 from wasupervisor.model.sessions import Reason
 
@@ -94,7 +93,3 @@ def test_every_link_leads_somewhere(text: Path) -> None:
         link for link, file, anchor in links(text) if not file.exists() or (anchor and anchor not in anchors(file))
     ]
     assert nowhere == []
-
-
-def test_the_example_configuration_is_the_sample() -> None:
-    assert (ROOT / "config.example.yaml").read_text(encoding="utf-8") == sample()
