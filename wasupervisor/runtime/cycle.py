@@ -37,6 +37,11 @@ BROKEN = "a fault of wasupervisor's own, see its log"
 class Recorder(Protocol):
     """Where decisions are made durable."""
 
+    @property
+    def disk_low(self) -> bool:
+        """Whether there is hardly any room left there."""
+        ...
+
     async def record(self, memory: Memory, entries: tuple[Entry, ...], alerts: tuple[Alert, ...] = ()) -> bool:
         """Write all of it; False when it could not be written."""
         ...
@@ -138,6 +143,7 @@ class Cycle:
             uplink=readings.uplink,
             first=self._first,
             state_writable=self._writable,
+            disk_low=self._recorder.disk_low,
             results=results,
             orders=orders,
             probes=probes,

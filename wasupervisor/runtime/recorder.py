@@ -29,6 +29,11 @@ class StoreRecorder:
         self._at = now()
         self._writable = True
 
+    @property
+    def disk_low(self) -> bool:
+        """Whether the disk of the state is nearly full, as far as the last write knows."""
+        return self._store.disk_low
+
     async def record(self, memory: Memory, entries: tuple[Entry, ...], alerts: tuple[Alert, ...] = ()) -> bool:
         """Write all in one transaction. False when it cannot be done: the store keeps entries and alerts."""
         if self._telling is None:

@@ -7,6 +7,7 @@ import logging
 import os
 import pwd
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from wasupervisor.store.errors import StoreError
@@ -98,3 +99,18 @@ def _user(uid: int) -> str:
 
 def _is_read_only(directory: Path) -> bool:
     return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+
+
+LOW_BYTES, LOW_SHARE = 64 * 1024 * 1024, 0.05
+"""Hardly any room: less than both of these, so that a small disk of its own is not always low."""
+
+Free = Callable[[Path], os.statvfs_result]
+
+
+def is_low(directory: Path, free: Free = os.statvfs) -> bool:
+    """Whether the disk of a directory is nearly full. What cannot be asked is not known to be. May block."""
+    try:
+        disk = free(directory)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < min(LOW_BYTES, LOW_SHARE * disk.f_blocks * disk.f_frsize)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ import anyio.to_thread
 
 from wasupervisor.model.journal import Entry, EntryKind, Recorded
 from wasupervisor.store.database import Database, Decodes
-from wasupervisor.store.directory import prepare_directory
+from wasupervisor.store.directory import Free, is_low, prepare_directory
 from wasupervisor.store.errors import StateUnwritable, StoreError
 from wasupervisor.store.journal import DEFAULT_LIMIT, Line
 from wasupervisor.store.lock import DirectoryLock
@@ -49,6 +50,7 @@ class Store:
         keep: float,
         max_bytes: int,
         wall_clock: Callable[[], float],
+        free: Free = os.statvfs,
     ) -> None:
         self.opened = opened
         """What was found at the start."""
@@ -74,6 +76,9 @@ class Store:
         self._late_since: float | None = None
         """When the call began that outlasted its time limit."""
         self._closed = False
+        self._free = free
+        self.disk_low = False
+        """Whether there was hardly any room left on its disk after the last call that wrote."""
 
     @classmethod
     async def open(
@@ -239,6 +244,7 @@ class Store:
         self._database.commit(memory, moment, lines, messages)
         del self._waiting[: len(lines) - bool(unkept)]
         self._unkept_told += unkept
+        self.disk_low = is_low(self._database.path.parent, self._free)
 
     def _close(self) -> None:
         self._database.close()

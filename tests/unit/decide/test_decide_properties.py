@@ -228,7 +228,8 @@ class World:
         if not outcome.was_made:
             for at, one in self.pending.values():
                 known = self.memory.sessions.get(one.session)
-                attempt = self.memory.gateway.attempt if one.kind is GATEWAY else known and known.attempt
+                of_session = None if known is None else known.attempt
+                attempt = self.memory.gateway.attempt if one.kind is GATEWAY else of_session
                 if attempt is not None and attempt.id == one.id and attempt.outcome is None:
                     self.made[one.session].remove(at)
         self.pending.clear()

@@ -42,6 +42,7 @@ class Books:
         self.memories: list[Memory] = []
         self.entries: list[Entry] = []
         self.calls_before: list[int] = []
+        self.disk_low = False
 
     async def record(self, memory: Memory, entries: tuple[Entry, ...], alerts: tuple[Alert, ...] = ()) -> bool:
         if self.hold is not None:
@@ -164,6 +165,18 @@ async def test_with_books_that_cannot_be_written_nothing_is_performed_and_the_re
         assert it.attempt() is None
         assert any("cannot be written" in text for text in it.texts())
         it.books.writable = True
+        await it.until_remedy()
+        assert it.gateway.calls == [("restart", "a")]
+
+
+async def test_while_the_disk_is_nearly_full_nothing_is_restarted_and_the_reason_is_told() -> None:
+    async with scene() as it:
+        await it.broken_session()
+        it.books.disk_low = True
+        await it.turns(5)
+        assert it.gateway.calls == []
+        assert any("the disk is nearly full" in text for text in it.texts())
+        it.books.disk_low = False
         await it.until_remedy()
         assert it.gateway.calls == [("restart", "a")]
 

@@ -13,6 +13,7 @@ import pytest
 from store_helpers import CHILD, STAMP, database, line, moment, open_again
 
 from wasupervisor.store.database import Database
+from wasupervisor.store.directory import Free, is_low
 from wasupervisor.store.errors import StateUnwritable
 from wasupervisor.store.reader import read_state
 
@@ -179,3 +180,25 @@ def test_a_damaged_state_on_a_read_only_file_system_is_told_and_moved_aside_late
     subject.commit(b"{}", moment())
     assert (small_disk / f"state.db.corrupt-{STAMP}").exists()
     subject.close()
+
+
+def disk(*, free: int, size: int) -> Free:
+    """A disk that says so, in blocks of 4 KiB."""
+    return lambda _: os.statvfs_result((4096, 4096, size // 4096, free // 4096, free // 4096, 9, 9, 9, 0, 255))
+
+
+@pytest.mark.parametrize(
+    ("free", "size", "low"),
+    [
+        pytest.param(63 << 20, 40 << 30, True, id="a large disk with no room for a log of the gateway"),
+        pytest.param(65 << 20, 40 << 30, False, id="a large disk with some room"),
+        pytest.param(8 << 20, 16 << 20, False, id="a small disk of its own, half full"),
+        pytest.param(512 << 10, 16 << 20, True, id="a small disk of its own, full"),
+    ],
+)
+def test_a_disk_that_is_nearly_full_is_low(tmp_path: Path, free: int, size: int, *, low: bool) -> None:
+    assert is_low(tmp_path, disk(free=free, size=size)) is low
+
+
+def test_a_disk_that_cannot_be_asked_is_not_known_to_be_low(tmp_path: Path) -> None:
+    assert not is_low(tmp_path / "gone")
