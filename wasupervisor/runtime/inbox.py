@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import anyio
 from msgspec.structs import replace
 
-from wasupervisor.model.remedies import Order, Reply
+from wasupervisor.model.remedies import Order, OrderKind, Reply
 
 
 class NoAnswerError(Exception):
@@ -62,8 +62,8 @@ class Inbox:
 
     @property
     def about_sessions(self) -> bool:
-        """Whether an order waits that may restart a session."""
-        return any(one.session is not None for one in self._orders)
+        """Whether an order waits that may restart a session, or all of them with the gateway."""
+        return any(one.session is not None or one.kind is OrderKind.RESTART_GATEWAY for one in self._orders)
 
     def take(self) -> tuple[Order, ...]:
         """All orders that came since the last time."""

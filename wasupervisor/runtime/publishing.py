@@ -38,6 +38,8 @@ class Publisher:
         self._recording = recording
         self._started = clock()
         self._file = FileWriter(settings.health.file)
+        self._looks_held: int | None = None
+        """Looks after which readiness is not held back any more; None: for as long as somebody wants it."""
         self.use(settings)
         self._plain = Documents()
         hashed = state.names_key is not None
@@ -58,6 +60,7 @@ class Publisher:
 
     async def publish(self, decision: Decision, readings: Readings) -> None:
         """Show what this cycle found."""
+        self._let_go(readings)
         health = decision.health
         facts = self._facts(readings)
         self._board.publish(self._snapshot(self._documents, health, facts))
@@ -67,7 +70,25 @@ class Publisher:
         await self._file.write(self._board.body())
 
     def hold(self, why: str | None) -> None:
-        """Not ready for this reason, whatever the cycles find; None: as they find it. The file follows with a turn."""
+        """Not ready for this reason, whatever the cycles find. The file follows with the next turn.
+
+        None: as the cycles find it, from the first look on in which the gateway answers; at the latest after as many
+        looks as they need to find it not ready themselves.
+        """
+        if why is None:
+            self._looks_held = self._settings.health.fall
+        else:
+            self._looks_held = None
+            self._set_held(why)
+
+    def _let_go(self, readings: Readings) -> None:
+        if self._looks_held is not None:
+            self._looks_held -= 1
+            if readings.look.reachable or self._looks_held <= 0:
+                self._looks_held = None
+                self._set_held(None)
+
+    def _set_held(self, why: str | None) -> None:
         for board in (self._board, self._plain_board):
             board.hold(why)
 

@@ -1,0 +1,155 @@
+"""The last rung, end to end: a real gateway process is replaced by a real command while the health port answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stage import Gateway, Supervisor, free_port, wait_until
+
+pytestmark = pytest.mark.timeout(120)
+
+# A keeper, in one command: TERM, a wait, KILL, and a start in every case.
+KEEPER = """
+import json, os, pathlib, signal, subprocess, sys, time
+place = pathlib.Path(sys.argv[1])
+pid_file, argv = place / "pid", json.loads((place / "argv").read_text())
+if pid_file.exists():
+    old = int(pid_file.read_text())
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        os.kill(old, number)
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end and pathlib.Path(f"/proc/{old}/stat").read_text().split()[2] not in "ZX":
+            time.sleep(0.02)
+        if not pathlib.Path(f"/proc/{old}").exists():
+            break
+with (place / "out").open("w") as out:
+    new = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+new.returncode = 0
+pid_file.write_text(str(new.pid))
+print("started", new.pid)
+"""
+RESTARTED_BY = """recovery:
+  restart_gateway: {{by: command, argv: {argv}, drain: {drain}}}
+  gateway: {{hung_after: 1s, gone_after: 1s}}
+"""
+
+
+class KeptGateway:
+    """A simulated WAHA that a keeper starts; always on the same ports."""
+
+    kind = "waha"
+
+    def __init__(self, folder: Path, uplink_port: int) -> None:
+        self.folder = folder
+        self.uplink_port, port = uplink_port, free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        argv = [sys.executable, "-m", "wasupervisor.simulator", "--kind", "waha", "--sessions", "2", "--speed", "8"]
+        argv += ["--api-key", "secret-key", "--port", str(port)]
+        (folder / "argv").write_text(json.dumps(argv))
+        (folder / "keeper.py").write_text(KEEPER)
+        self.command = [sys.executable, str(folder / "keeper.py"), str(folder)]
+        self.started: list[int] = []
+        # The first one is ours to reap.
+        self._first = os.posix_spawn(self.command[0], self.command, os.environ)
+        os.waitpid(self._first, 0)
+        wait_until("the gateway listens", lambda: "uplink_port" in (folder / "out").read_text())
+
+    @property
+    def pid(self) -> int:
+        pid = int((self.folder / "pid").read_text())
+        if pid not in self.started:
+            self.started.append(pid)
+        return pid
+
+    def close(self) -> None:
+        """End all that it ever was."""
+        for pid in {self.pid, *self.started}:
+            with contextlib.suppress(OSError):
+                if str(self.folder) in Path(f"/proc/{pid}/fd/1").readlink().as_posix():
+                    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, gateways: Callable[..., Gateway]) -> Iterator[KeptGateway]:
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    # WhatsApp is played by another process: it must not freeze with the gateway.
+    made = KeptGateway(folder, gateways().uplink_port)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def supervisor(supervisors: Callable[..., Supervisor], gateway: KeptGateway) -> Callable[[str], Supervisor]:
+    """Makes one with this drain."""
+
+    def make(drain: str) -> Supervisor:
+        made = supervisors(gateway)
+        section = RESTARTED_BY.format(argv=json.dumps(gateway.command), drain=drain)
+        made.config.write_text(made.config.read_text().replace("recovery:\n", section))
+        return made.start()
+
+    return make
+
+
+def remedies(it: Supervisor) -> list[tuple[Any, Any]]:
+    return [(one["kind"], one["outcome"]) for one in it.history() if one["remedy"] == "restart_gateway"]
+
+
+def test_an_ordered_restart_drains_replaces_the_process_and_is_verified(
+    gateway: KeptGateway, supervisor: Callable[[str], Supervisor]
+) -> None:
+    it = supervisor("1500ms")
+    wait_until("ready", lambda: it.get("/readyz").status_code == 200)
+    first = gateway.pid
+    ordered = it.command("restart", "--gateway")
+    assert ordered.returncode == 0, ordered.stdout + ordered.stderr
+    answers: list[httpx.Response] = []
+
+    def drained() -> bool:
+        answers.append(it.get("/readyz"))
+        return "draining before a restart of the gateway" in answers[-1].text
+
+    wait_until("readiness says no", drained)
+    assert answers[-1].status_code == 503
+    assert gateway.pid == first
+    wait_until("another process", lambda: gateway.pid != first)
+    wait_until("ready again", lambda: it.get("/readyz").status_code == 200)
+    assert it.document()["gateway"]["pid"] == gateway.pid
+    wait_until("it is verified", lambda: ("verified", "healed") in remedies(it))
+    assert ("result", "accepted") in remedies(it)
+    assert "started" in next(one["text"] for one in it.history() if one["kind"] == "result")
+
+
+def test_a_frozen_gateway_is_replaced_once(gateway: KeptGateway, supervisor: Callable[[str], Supervisor]) -> None:
+    it = supervisor("0s")
+    it.until_condition("s1", "healthy")
+    first = gateway.pid
+    os.kill(first, signal.SIGSTOP)
+    wait_until("another process", lambda: gateway.pid != first)
+    it.until_condition("s1", "healthy")
+    wait_until("it is verified", lambda: ("verified", "healed") in remedies(it))
+    assert [outcome for kind, outcome in remedies(it) if kind == "result"] == ["accepted"]
+
+
+def test_a_stop_while_it_is_drained_leaves_the_gateway_alone(
+    gateway: KeptGateway, supervisor: Callable[[str], Supervisor]
+) -> None:
+    it = supervisor("10m")
+    it.until_condition("s1", "healthy")
+    first = gateway.pid
+    assert it.command("restart", "--gateway").returncode == 0
+    wait_until("it is drained", lambda: "draining" in it.get("/readyz").text)
+    assert it.stop() == 0
+    it.start()
+    assert gateway.pid == first
+    assert ("withheld", "withheld") in remedies(it)
