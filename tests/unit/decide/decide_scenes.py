@@ -13,7 +13,7 @@ from wasupervisor.decide.memory import Memory, SessionMemory, dump, load
 from wasupervisor.decide.step import step
 from wasupervisor.model.health import Health, SessionHealth, Status
 from wasupervisor.model.journal import Entry, EntryKind
-from wasupervisor.model.observation import Look, Observation, ProcessReading, Trouble, Uplink, UplinkState
+from wasupervisor.model.observation import Look, Observation, ProbeResult, ProcessReading, Trouble, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Order, OrderKind, Outcome, Remedy, RemedyKind, Reply, Result
 from wasupervisor.model.sessions import Reason, Sighting, State, Truths
@@ -22,6 +22,9 @@ CALM = Policy(startup_grace=0.0)
 """The defaults, without the grace of the start, so that a scene can begin at once."""
 
 EVOLUTION = replace(CALM, gateway_kind="evolution", restart_spacing=60.0)
+
+BUSY = 24.0
+"""Per cent of CPU: what two clients that fight for one account cost Evolution 2.3.6."""
 
 
 def working(name: str = "a") -> Sighting:
@@ -53,6 +56,23 @@ def told(state: State, reason: Reason, name: str = "a") -> Sighting:
     return Sighting(name, state, reason, claim=str(state), paired=True)
 
 
+def closed(name: str = "a") -> Sighting:
+    """Evolution's `close` of an instance that the database calls open."""
+    return instance("close", State.FAILED, Reason.CONNECTION_LOST, name)
+
+
+def opened(name: str = "a") -> Sighting:
+    return instance("open", State.WORKING, name=name)
+
+
+def connecting(name: str = "a") -> Sighting:
+    return instance("connecting", State.STARTING, Reason.RECONNECTING, name)
+
+
+def not_loaded(name: str = "a") -> Sighting:
+    return instance("absent", State.NOT_LOADED, Reason.NOT_LOADED, name)
+
+
 def instance(memory: str, state: State, reason: Reason = Reason.NONE, name: str = "a", **rest: Any) -> Sighting:
     """An Evolution instance that the database calls open."""
     truths = Truths(memory=memory, database="open")
@@ -77,6 +97,14 @@ class Stage:
     process: str | None = "P1"
     api: str | None = None
     keeper: str | None = "systemd waha.service"
+    gone: bool = False
+    """The process is known not to be there."""
+    cpu: float | None = None
+    refused: bool = False
+    """While the uplink is down: WhatsApp's answer to an upgrade is no websocket."""
+    redis_ok: bool | None = None
+    mistyped: tuple[str, ...] = ()
+    disk_low: bool = False
     writable: bool = True
     answers: Outcome | None = Outcome.ACCEPTED
     """How the gateway answers each remedy, by the next look; None: the answer never comes."""
@@ -84,6 +112,7 @@ class Stage:
     seen: dict[str, Sighting] = field(default_factory=dict)
     pending: list[Result] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    probes: list[ProbeResult] = field(default_factory=list)
     remedies: list[tuple[float, Remedy]] = field(default_factory=list)
     journal: list[tuple[float, Entry]] = field(default_factory=list)
     decision: Decision | None = None
@@ -105,6 +134,17 @@ class Stage:
         self.orders.append(Order("o1", kind, session, by="eve", **rest))
         return self.look().replies[0]
 
+    def begin_anew(self, *sightings: Sighting) -> None:
+        """Another gateway process answers, and its list shows just these; without any, what was shown before."""
+        self.process = f"P{self._process_number + 1}"
+        self.gone, self.reachable = False, True
+        if sightings:
+            self.see(*sightings)
+
+    @property
+    def _process_number(self) -> int:
+        return int((self.process or "P0").lstrip("P"))
+
     def restart_supervisor(self, away: float = 0.0) -> None:
         """Kill -9 and a new start: what was pending is lost, the memory is what was written."""
         self.pending.clear()
@@ -119,7 +159,7 @@ class Stage:
     def look_now(self) -> Decision:
         """One more cycle at the same time."""
         observation = self._observation()
-        self.orders, self.pending, self.first = [], [], False
+        self.orders, self.pending, self.probes, self.first = [], [], [], False
         decision = step(self.memory, observation, self.now, self.dice, self.policy)
         if decision.memory != self.memory:
             self.memory = load(dump(decision.memory))
@@ -177,6 +217,11 @@ class Stage:
         return "\n".join(self.whole.notes)
 
     @property
+    def gateway_restarts(self) -> list[float]:
+        """When restarts of the gateway process were decided."""
+        return [when for when, one in self.remedies if one.kind is RemedyKind.RESTART_GATEWAY]
+
+    @property
     def made(self) -> list[tuple[RemedyKind, str]]:
         """The remedies so far."""
         return [(one.kind, one.session) for _, one in self.remedies]
@@ -209,15 +254,21 @@ class Stage:
         process = ProcessReading(keeper=self.keeper)
         if self.process is not None:
             started = float(self.process.lstrip("P"))
-            process = ProcessReading(exists=True, pid=4711, started=started, keeper=self.keeper)
+            process = ProcessReading(exists=True, pid=4711, started=started, cpu_percent=self.cpu, keeper=self.keeper)
+        if self.gone:
+            process = ProcessReading(exists=False, keeper=self.keeper)
         return Observation(
             look=look,
             process=process,
-            uplink=Uplink(state=self.uplink),
+            uplink=Uplink(state=self.uplink, refused=self.refused),
             first=self.first,
             state_writable=self.writable,
             results=tuple(self.pending),
             orders=tuple(self.orders),
+            probes=tuple(self.probes),
+            redis_ok=self.redis_ok,
+            mistyped=self.mistyped,
+            disk_low=self.disk_low,
         )
 
 
