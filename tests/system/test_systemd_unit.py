@@ -221,6 +221,33 @@ def test_an_upgrade_keeps_what_a_person_edited(service: Service) -> None:
     assert service.container.path(f"{ETC}/environment").read_text().count("# edited by a person") == 2
 
 
+RESTART = """
+import anyio
+from wasupervisor.host.restart_systemd import SystemdRestarter
+done = anyio.run(SystemdRestarter("{unit}").restart)
+print(done.outcome, done.detail)
+"""
+
+
+def test_the_gateways_unit_is_restarted_by_systemd_if_it_lets_us(service: Service) -> None:
+    box, python = service.container, "/opt/wasupervisor/bin/python"
+
+    def pid() -> str:
+        return box.run("systemctl", "show", "--value", "-p", "MainPID", "simulator").stdout.strip()
+
+    first = pid()
+    as_us = ("setpriv", "--reuid=wasupervisor", "--regid=wasupervisor", "--clear-groups")
+    told = box.run(*as_us, python, "-c", RESTART.format(unit="simulator")).stdout
+    assert told.startswith("refused systemd did not restart simulator.service: ")
+    assert "let polkit allow our user" in told
+    assert pid() == first
+    told = box.run(python, "-c", RESTART.format(unit="simulator")).stdout
+    assert told == "accepted systemd restarted simulator.service\n"
+    assert pid() not in {first, "0"}
+    told = box.run(python, "-c", RESTART.format(unit="nobody")).stdout
+    assert "Unit nobody.service not found; correct recovery.restart_gateway.unit" in told
+
+
 # The last one: afterwards there is no service.
 def test_a_removal_keeps_configuration_and_state(service: Service) -> None:
     container = service.container
