@@ -247,6 +247,27 @@ def test_a_dead_session_is_asked_on_however_rare_probes_are() -> None:
     stage.asked.clear()
     stage.run(3 * DEAD_EVERY)
     assert len(stage.times()) >= 2
+    assert len(stage.said()) == 2  # and it is told no more
+
+
+def test_however_often_probes_are_made_a_missed_one_is_followed_after_half_a_minute_only() -> None:
+    stage = dead(replace(WATCHING, probe=ProbeRule(every=10.0, misses=3)))
+    stage.asked.clear()
+    stage.run(300.0)
+    assert min(stage.gaps()) >= AFTER_MISS
+    assert min(stage.gaps("b")) <= 15.0
+
+
+def test_one_that_comes_back_after_misses_is_asked_soon_but_not_while_it_still_connects() -> None:
+    stage = probed("a", "b", policy=replace(WATCHING, poll_every=1.0))
+    stage.proofs["a"] = Proof.MISSED
+    stage.until_asked()
+    stage.look()
+    stage.change(starting("a"))
+    stage.look()
+    stage.change(working("a"))
+    stage.look()
+    assert stage.until_asked() == 5.0
 
 
 def test_a_probe_that_tells_nothing_changes_nothing() -> None:
