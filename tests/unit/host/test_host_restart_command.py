@@ -160,12 +160,13 @@ async def test_a_program_that_is_not_there_is_told_with_its_key(tmp_path: Path) 
 
 
 async def test_at_its_deadline_it_is_killed_with_its_group(pids: Pids) -> None:
-    stubborn = "trap '' TERM; echo $$ > child; sleep 600"
-    done = await shell(f'cd {pids.folder}; echo stopping; sh -c "{stubborn}" & echo $$ > own; wait', deadline=1.0)
+    (pids.folder / "child.sh").write_text("trap '' TERM; echo $$ > child; exec sleep 600")
+    done = await shell(f"cd {pids.folder}; echo stopping; sh child.sh & echo $$ > own; wait", deadline=1.0)
     assert done == Restarted(
         Outcome.TIMED_OUT, "sh did not end within 1 s and was killed with what it started: stopping"
     )
     own, child = pids.read("own"), pids.read("child")
+    assert own != child
     until(lambda: not alive(own) and not alive(child))
 
 

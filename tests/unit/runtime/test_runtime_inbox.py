@@ -82,3 +82,20 @@ async def test_orders_at_a_stop_are_refused_those_that_wait_and_those_that_come(
         tasks.start_soon(box.put)
     assert box.refusals == ["the daemon is stopping"] * 2
     assert box.inbox.take() == ()
+
+
+@pytest.mark.parametrize(
+    ("waiting", "about"),
+    [
+        (Order(id="", kind=OrderKind.RESTART, session="a"), True),
+        (Order(id="", kind=OrderKind.RESTART_GATEWAY), True),
+        (Order(id="", kind=OrderKind.PAUSE), False),
+    ],
+)
+async def test_what_may_restart_sessions_has_the_uplink_asked(waiting: Order, about: bool) -> None:
+    inbox = Inbox(lambda: None)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(inbox.put, waiting, 30.0)
+        await anyio.wait_all_tasks_blocked()
+        assert inbox.about_sessions is about
+        tasks.cancel_scope.cancel()

@@ -174,6 +174,19 @@ async def test_a_stop_lets_go_of_a_last_look_that_hangs_and_begins_nothing_new()
     assert gateway.calls == []
 
 
+async def test_a_stop_between_the_last_look_and_the_call_is_heeded() -> None:
+    gateway = ScriptedGateway(failed("a"), working("b"))
+    async with scene(gateway) as it:
+
+        async def stop() -> None:
+            it.performer.stop()
+
+        gateway.during_close_look = stop
+        it.performer.start([remedy()])
+        assert await it.result() == (Outcome.WITHHELD, "the supervisor is stopping")
+    assert gateway.calls == []
+
+
 async def test_a_stop_leaves_a_call_that_has_begun_its_time() -> None:
     gateway, may_go = ScriptedGateway(failed("a"), working("b")), anyio.Event()
     gateway.during_call = may_go.wait

@@ -181,10 +181,13 @@ async def test_a_look_that_was_under_way_is_not_the_last_look() -> None:
         await anyio.wait_all_tasks_blocked()
         it.performer.start([REMEDY])
         await anyio.wait_all_tasks_blocked()
-        looks, it.gateway.during_look = it.gateway.looks, None
+
+        async def come_back() -> None:
+            it.gateway.sightings = (working("a"), working("b"))
+
+        it.gateway.during_look = come_back  # in the look after the one that is under way
         may_go.set()
-        assert (await it.result()).outcome is Outcome.ACCEPTED
-        assert it.gateway.looks == looks + 1
+        assert (await it.result()).detail == "the sessions came back by themselves"
 
 
 async def test_a_stop_while_it_is_drained_withholds_it_at_once() -> None:
@@ -323,6 +326,14 @@ class TestByKubelet:
             await it.look()
             assert (await it.result()).outcome is Outcome.ACCEPTED
             assert not self.there(file)
+
+    async def test_a_process_that_cannot_be_read_is_no_new_one(self, file: Path) -> None:
+        async with scene() as it:
+            await self.wanted(it, file)
+            it.process.reading, it.gateway.run = ProcessReading(detail="it could not be read in time"), "first"
+            await it.look()
+            await anyio.wait_all_tasks_blocked()
+            assert self.there(file)
 
     async def test_it_is_not_wanted_for_ever(self, file: Path) -> None:
         async with scene() as it:
