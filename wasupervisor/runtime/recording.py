@@ -126,7 +126,6 @@ class Recording:
                 writer.prune(keep)
             except Exception as error:
                 writer.forget()
-                self._left = None
                 if not isinstance(error, OSError | ValueError | OverflowError):
                     raise
                 return getattr(error, "strerror", None) or str(error)
