@@ -10,6 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from wasupervisor.cli.telling import sentence
+from wasupervisor.decide.words import count
+
 COLOURS = {
     "healthy": "green",
     "settling": "green",
@@ -90,9 +93,10 @@ def pause_line(paused: dict[str, Any]) -> str:
 
 
 def incident_line(incident: dict[str, Any]) -> str:
-    """Since when, why, and how many it concerns."""
-    canary = f", canary {incident['canary']}" if incident.get("canary") else ""
-    return f"since {_local(incident['since'])}: {incident['cause']}, {len(incident['sessions'])} sessions{canary}"
+    """Since when, how many it concerns, and why."""
+    canary = f", {incident['canary']} is the canary" if incident.get("canary") else ""
+    number = count(len(incident["sessions"]), "session")
+    return f"since {_local(incident['since'])}: {number}, likely because {sentence(incident['cause'])}{canary}"
 
 
 def _sessions(sessions: list[dict[str, Any]]) -> Table:

@@ -12,9 +12,11 @@ from pathlib import Path
 import anyio.from_thread
 import pytest
 from cli_daemon import run
+from msgspec.structs import replace
 
 from wasupervisor.cli import check as check_module
 from wasupervisor.config.schema import Settings
+from wasupervisor.model.remedies import Remedy, RemedyKind
 from wasupervisor.runtime.once import Once, look_once
 from wasupervisor.simulator.faults import AnyFault, Claims, Failed, Stopped
 from wasupervisor.simulator.kinds import make_world
@@ -79,6 +81,17 @@ def test_what_a_person_should_do_is_told_once() -> None:
         result = run(*look(url))
     assert result.stdout.count("Scan the QR code") == 1
     assert "  to do     Scan the QR code" in result.stdout
+
+
+def test_what_would_be_done_to_the_gateway_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look_and_find_it_hung(settings: Settings) -> Once:
+        once = await look_once(settings)
+        remedy = Remedy("a1", RemedyKind.RESTART_GATEWAY, "", "restart_gateway: it does not answer")
+        return once._replace(decision=replace(once.decision, remedies=(remedy,)))
+
+    monkeypatch.setattr(check_module, "look_once", look_and_find_it_hung)
+    result = run(*look("http://127.0.0.1:9"))
+    assert "would do now, to the gateway: restart_gateway: it does not answer\n" in result.stdout
 
 
 def test_a_gateway_that_is_not_there_exits_1() -> None:

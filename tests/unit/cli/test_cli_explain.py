@@ -12,7 +12,8 @@ from cli_daemon import Daemon, document, entry, session
 
 from wasupervisor.cli.story import story
 from wasupervisor.cli.telling import MEANING
-from wasupervisor.model.sessions import Condition
+from wasupervisor.decide.reasons import TABLE
+from wasupervisor.model.sessions import Condition, Reason
 from wasupervisor.report.connection import Request, Response
 
 
@@ -71,6 +72,14 @@ def test_the_same_is_said_only_once(daemon: Daemon) -> None:
     assert "  to do     Link it again." in text
 
 
+def test_what_comes_next_does_not_repeat_the_headline(daemon: Daemon) -> None:
+    why = TABLE[Reason.UPLINK_DOWN].sentence
+    answers_about(daemon, document(session("s1", "failing", "uplink_down", next=f"nothing is done: {why}")), [])
+    text = explain(daemon, "s1")
+    assert text.count(why) == 1
+    assert "  next      nothing is done while that is so\n" in text
+
+
 def test_a_healthy_session_needs_no_page_and_nothing_to_do(daemon: Daemon) -> None:
     answers_about(daemon, document(session("s1")), [])
     lines = explain(daemon, "s1").splitlines()
@@ -105,7 +114,8 @@ def test_what_concerns_all_sessions_is_told(daemon: Daemon) -> None:
     assert text.startswith("s1 is unknown: later_reason\n")
     assert "does not answer: nothing is known of its sessions" in text
     assert "by eve; `wasupervisor resume` ends it" in text
-    assert "uplink_down, 1 sessions" in text
+    assert ": 1 session, likely because WhatsApp cannot be reached from here" in text
+    assert "canary" not in text
     assert "docs/reasons/later_reason" not in text
     assert "Nothing happened in the last hour." in text
 

@@ -53,7 +53,8 @@ def test_a_pause_an_incident_and_the_notes_are_shown(daemon: Daemon) -> None:
     text = daemon.run("status").stdout
     assert "paused since" in text
     assert "by eve: moving" in text
-    assert "uplink_down, 2 sessions, canary a" in text
+    assert ": 2 sessions, likely because WhatsApp cannot be reached from here" in text
+    assert ", a is the canary" in text
     assert "- look here" in text
 
 
