@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wasupervisor.decide.attempts import HEARD_NOTHING_AFTER
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gates import Block, Found, Kind, spent
 from wasupervisor.decide.last_rung import Need
@@ -27,7 +28,8 @@ class Asked(Value, frozen=True):
     @property
     def for_process(self) -> bool:
         """Whether the process itself is the trouble, so that it cannot tell how its store is."""
-        return self.need.reason in (Reason.GATEWAY_HUNG, Reason.GATEWAY_GONE)
+        silent = self.ordered and self.draft.gateway.silent_since is not None
+        return silent or self.need.reason in (Reason.GATEWAY_HUNG, Reason.GATEWAY_GONE)
 
 
 class Row(Value, frozen=True):
@@ -117,7 +119,12 @@ def _grace(asked: Asked) -> Found:
 
 
 def _busy(asked: Asked) -> Found:
-    return ("a remedy of a session is under way", None) if asked.draft.in_flight else None
+    draft, longest = asked.draft, asked.scene.policy.action_timeout + HEARD_NOTHING_AFTER
+    attempts = (one.attempt for one in draft.sessions.values()) if draft.in_flight else ()
+    # After a crash of ours nobody hears the end of a call, and no session is judged while the list cannot be read.
+    if any(one is not None and one.outcome is None and asked.scene.now - one.at < longest for one in attempts):
+        return "a remedy of a session is under way", None
+    return None
 
 
 def _breaker(asked: Asked) -> Found:

@@ -9,6 +9,7 @@ from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.ladder import WAHA, remedy_for, wants_gateway_restart
 from wasupervisor.decide.memory import SessionMemory
 from wasupervisor.decide.scene import DAY, Scene, expected
+from wasupervisor.model.observation import Trouble
 from wasupervisor.model.sessions import Condition, Reason, State
 from wasupervisor.model.value import Value
 
@@ -37,7 +38,10 @@ def need(draft: Draft, scene: Scene) -> Need | None:
 def _gone(draft: Draft, scene: Scene) -> Need | None:
     since = draft.gateway.gone_since
     silent = draft.gateway.silent_since is not None
-    if since is None or not silent or scene.now - since < scene.policy.gone_after:
+    patience = scene.policy.gone_after
+    if draft.observation.process.by_port:
+        patience = max(patience, scene.policy.hung_after)
+    if since is None or not silent or scene.now - since < patience:
         return None
     return Need(Reason.GATEWAY_GONE)
 
@@ -45,7 +49,8 @@ def _gone(draft: Draft, scene: Scene) -> Need | None:
 def _hung(draft: Draft, scene: Scene) -> Need | None:
     since = draft.gateway.silent_since
     there = draft.observation.process.exists is True
-    if since is None or not there or scene.now - since < scene.policy.hung_after:
+    unasked = draft.observation.look.trouble is Trouble.UNRESOLVED
+    if since is None or not there or unasked or scene.now - since < scene.policy.hung_after:
         return None
     return Need(Reason.GATEWAY_HUNG)
 
@@ -92,7 +97,12 @@ def _is_stuck(name: str, session: SessionMemory, scene: Scene) -> bool:
 
 
 ROWS: tuple[Row, ...] = (
-    Row("gone", "its process is not there for `recovery.gateway.gone_after` and nothing brought it back", _gone),
+    Row(
+        "gone",
+        "its process is not there for `recovery.gateway.gone_after` and nothing brought it back (found by its port: for "
+        "`hung_after` too, for one that is starting does not listen yet)",
+        _gone,
+    ),
     Row("hung", "its process is there and its API does not answer for `recovery.gateway.hung_after`", _hung),
     Row("sessions", "sessions have a reason that nothing else heals", _sessions),
     Row("stuck", "WAHA: no session works, and those that start have outlived their patience", _stuck_together),

@@ -42,7 +42,7 @@ def plan_restart(draft: Draft, scene: Scene) -> None:
         book(draft, asked)
         return
     if block.code == "no_restarter":
-        draft.wants_process_restart.extend(wanted.sessions)
+        draft.wants_process_restart.extend(wanted.sessions or ("the gateway",))
     for name in wanted.sessions:
         draft.next.setdefault(name, _withheld(block, draft.now))
     if block.kind is not Kind.TURN and draft.gateway.withheld != block.code:
@@ -81,8 +81,6 @@ def book(draft: Draft, asked: Asked) -> str:
         withheld="",
     )
     for name in wanted.sessions:
-        if wanted.reason is Reason.FIGHT:
-            draft.sessions[name] = replace(draft.sessions[name], fought=now)
         draft.next[name] = f"{KIND} is under way"
     draft.entries.append(_entry(EntryKind.REMEDY, why, wanted.reason))
     return identity
@@ -143,12 +141,23 @@ def _wait_for_process(draft: Draft, scene: Scene, attempt: GatewayAttempt, *, la
     renewed = draft.gateway.run != attempt.run or not scene.run_known
     if renewed and draft.observation.look.sightings is not None and draft.now > attempt.ended:
         draft.gateway = replace(draft.gateway, attempt=replace(attempt, back_at=draft.now))
+        for name in attempt.sessions if attempt.cause is Reason.FIGHT else ():
+            if name in draft.sessions:  # what falls from now on is no fight of the process that has ended
+                draft.sessions[name] = replace(draft.sessions[name], fought=draft.now, fallen=())
     elif late:
         _failed(draft, attempt, "no new process was seen that answers")
 
 
 def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back_at: float) -> None:
+    if not attempt.sessions and draft.gateway.unreadable_since is not None:
+        # It was for the gateway itself, which does not answer again: what it did before proves nothing.
+        draft.gateway = replace(draft.gateway, attempt=replace(attempt, back_at=None))
+        return
+    if scene.calm is (attempt.calm_since is None):
+        attempt = replace(attempt, calm_since=draft.now if scene.calm else None)
+        draft.gateway = replace(draft.gateway, attempt=attempt)
     if _is_healed(draft, attempt, back_at):
+        _mark_tried(draft, attempt)
         draft.gateway = replace(
             draft.gateway, attempt=None, breaker=replace(draft.gateway.breaker, state=BreakerState.CLOSED)
         )
@@ -156,15 +165,17 @@ def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back
         text = f"healed: {_named(Need(attempt.cause, attempt.sessions))} well again {lasted} after {KIND}"
         draft.entries.append(_entry(EntryKind.VERIFIED, text, attempt.cause, outcome="healed"))
         return
-    begun = max(back_at, draft.gateway.grace_until)
-    if scene.calm and draft.now - begun >= scene.policy.starting_timeout + scene.policy.stable_for:
+    if attempt.calm_since is None:
+        return
+    begun = max(attempt.calm_since, draft.gateway.grace_until)
+    if draft.now - begun >= scene.policy.starting_timeout + scene.policy.stable_for:
         _failed(draft, attempt, f"not well {span(draft.now - back_at)} after the new process answered")
 
 
 def _is_healed(draft: Draft, attempt: GatewayAttempt, back_at: float) -> bool:
     """Any of those that it was for is well; for the gateway itself, that it answers and stays so."""
     if not attempt.sessions:
-        return draft.now - back_at >= draft.policy.stable_for and draft.gateway.silent_since is None
+        return draft.now - back_at >= draft.policy.stable_for
     known = (draft.sessions.get(name) for name in attempt.sessions)
     return any(
         one is not None
@@ -189,11 +200,18 @@ def _failed(draft: Draft, attempt: GatewayAttempt, why: str) -> None:
     until = draft.now + wait * (1 + JITTER * draft.roll(KIND))
     breaker = Breaker(state=BreakerState.OPEN, until=until, trips=trips)
     draft.gateway = replace(known, attempt=None, breaker=breaker)
-    for name in attempt.sessions:
-        if name in draft.sessions:
-            draft.sessions[name] = replace(draft.sessions[name], gateway_tried=draft.now)
+    if attempt.outcome is not Outcome.REFUSED:
+        _mark_tried(draft, attempt)
     text = f"{KIND} did not heal: {why}; the gateway's breaker is open for {span(until - draft.now)}"
     draft.entries.append(_entry(EntryKind.VERIFIED, text, attempt.cause, outcome="not_healed", warn=True))
+
+
+def _mark_tried(draft: Draft, attempt: GatewayAttempt) -> None:
+    """Remember for whom it was in vain. Who is healthy, or will be, is none of them."""
+    for name in attempt.sessions:
+        known = draft.sessions.get(name)
+        if known is not None and known.condition is not Condition.HEALTHY:
+            draft.sessions[name] = replace(known, gateway_tried=draft.now)
 
 
 def _why(draft: Draft, asked: Asked) -> str:

@@ -27,6 +27,11 @@ class Find:
     url: str = ""
     """The gateway's URL."""
 
+    @property
+    def by_port(self) -> bool:
+        """Whether it is looked for by the port that it listens on."""
+        return (self.pid_file, self.systemd_unit, self.command_line, self.docker) == (None, None, None, None)
+
 
 class Absence(StrEnum):
     """What it means that no process was found."""

@@ -48,6 +48,7 @@ class ProcessWatch:
             systemctl_command: the program that is asked about units.
         """
         self._clock = clock
+        self._by_port = find.by_port
         self._memory_restart = memory_restart
         self._groups = Cgroups.mounted()
         searcher = Searcher()
@@ -85,7 +86,7 @@ class ProcessWatch:
             # It closed its port, or removed its pid file, and is not yet gone (WAHA's shutdown takes up to 20 s).
             return await self._measured(known, process, found.text)
         gone = found.absence is Absence.CERTAIN or (found.absence is Absence.NOT_SEEN and self._seen_before)
-        return ProcessReading(exists=False if gone else None, detail=found.text)
+        return ProcessReading(exists=False if gone else None, by_port=self._by_port, detail=found.text)
 
     def _alive(self) -> Stat | None:
         """The known process as it is now; None when it is gone, or another one got its number."""

@@ -66,6 +66,8 @@ class ProcessReading(Value, frozen=True):
 
     exists: bool | None = None
     """None: not known, for instance because its port does not lead to a pid for our user."""
+    by_port: bool = False
+    """Looked for by its port: then one that has just begun and does not listen yet looks as if it were gone."""
     pid: int | None = None
     started: float | None = None
     """Create time of the process, seconds since the epoch, by the wall clock as it was set when it was found."""

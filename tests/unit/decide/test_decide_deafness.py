@@ -66,7 +66,7 @@ def test_busy_traffic_that_stops_is_told_once_within_hours() -> None:
     assert (entry.kind, entry.reason) == (EntryKind.CONCLUDED, Reason.DEAF)
     assert "nothing for 3 h, 3 hours of it usually busy" in entry.text
     assert ears.hearing().deaf
-    assert "a: it works and hears nothing" in ears.notes
+    assert "a: it works and shows no sign of life" in ears.notes
 
 
 def test_nothing_is_done_about_it_and_the_condition_stays_healthy() -> None:
@@ -242,7 +242,7 @@ def test_one_that_was_told_as_deaf_before_does_not_speak_for_another() -> None:
     ears.traffic["b"] = until(STOP + DAY, office)
     ears.run_to(STOP + DAY + 6 * HOUR)
     assert ears.told == [(STOP + 3 * HOUR, "a", True), (STOP + DAY + 3 * HOUR, "b", True)]
-    assert "a, b: it works and hears nothing" in ears.notes
+    assert "a, b: it works and shows no sign of life" in ears.notes
 
 
 # Silence is counted from our own action, and from whatever else may explain it
