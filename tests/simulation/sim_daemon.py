@@ -183,7 +183,7 @@ class Daemon:
         return saved and not (self._attempts or self._results or self._orders or self._probes or self._probing)
 
     def _may_die(self, where: str, remedies: tuple[Remedy, ...]) -> None:
-        if remedies and self.site.is_struck(where):
+        if self.site.is_struck(where, remedies):
             raise Stop
 
     def _record(self, entries: tuple[Entry, ...]) -> bool:
@@ -312,7 +312,7 @@ class Daemon:
 
     def _begin(self, attempt: Attempt) -> None:
         attempt.begun = True
-        if self.site.is_struck("after_act"):
+        if self.site.is_struck("after_act", (attempt.remedy,)):
             self.fibers.start(self._die_after_act())
 
     async def _die_after_act(self) -> None:
@@ -330,7 +330,8 @@ class Daemon:
 
     async def _probe(self, session: str) -> None:
         self._probing.add(session)
-        self._probes.append(await self.gateway.probe(session, PROBE_TIMEOUT))
+        result = await self.gateway.probe(session, PROBE_TIMEOUT)
+        self._probes.append(result)
         self._probing.discard(session)
 
 

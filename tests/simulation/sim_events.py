@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from wasupervisor.model.policy import Backoff, BreakerRule, Budget, Policy, ProbeRule
+from wasupervisor.model.remedies import RemedyKind
 from wasupervisor.simulator import faults
 from wasupervisor.simulator.faults import Fault
 
@@ -24,6 +25,8 @@ class Crash(Fault, frozen=True, tag="crash", kw_only=True):
 
     where: Literal["now", "before_persist", "after_persist", "after_act"] = "now"
     away: float = 1.0
+    remedy: RemedyKind | None = None
+    """Only at this one; None: at any."""
 
 
 class StopDaemon(Fault, frozen=True, tag="stop_daemon", kw_only=True):

@@ -128,7 +128,7 @@ def play(fault: Fault, policy: Policy, seed: int, *, every: float = 60.0, window
         poll=5.0,
         events=tuple(happens(begin, event) for event in fault.events),
         length=begin + fault.lasts + window,
-        rules=Rules(restarter="command" if policy == "ours" else "none", probe=True),
+        rules=Rules(restarter="command", park="auto", probe=True) if policy == "ours" else Rules(probe=True),
     )
     site = Site(schedule, Daemon, Promises, supervised=policy in OURS)
     naive = RestartWhatIsNotWorking(site.world, site.door, every)

@@ -150,7 +150,8 @@ seconds from the *end* of the fault until every session is healthy and stays so,
 * A remedy is a call to start, restart or stop a session; a process restart one of the gateway, ordered by the policy.
 * A crash is an end of the gateway process by a call for a session.
 * Harm is anything that a supervisor must never do: a QR burned, a second client, a false open, a crash.
-* wasupervisor has `recovery.restart_gateway` and `sessions.probe` configured; without a restarter only the probe.
+* wasupervisor has `recovery.restart_gateway`, `recovery.park: auto` and `sessions.probe` configured; without a
+  restarter only the probe.
 
 The two policies that people use today live in the same world, which does to them what was measured on the real
 gateways (`tests/simulation/test_simulation_references.py`).

@@ -20,6 +20,8 @@ from wasupervisor.simulator.waha_world import Socket, WahaSession, WahaWorld
 from wasupervisor.simulator.world import UplinkState
 
 CALM_STEP = 30.0
+TRIED_WITHIN = 900.0
+"""Seconds before the verdict 'tried in vain' in which the process must really have been restarted."""
 
 
 @dataclass
@@ -51,6 +53,23 @@ def run(schedule: Schedule, *, jumps: bool = True) -> Run:
     except BrokenPromiseError as broken:
         result.broken = broken
     return result
+
+
+def play(schedule: Schedule) -> Site:
+    """Play it to its end, with all promises looked at but the last: nothing is put right from outside."""
+    site = Site(schedule, Daemon, Promises)
+    for one in schedule.events:
+        site.world.later(one.at, partial(site.happen, one.event))
+    site.world.advance(schedule.length)
+    site.promises.look_for_harm()
+    return site
+
+
+def unwell(site: Site) -> list[str]:
+    """The sessions that are not healthy, or not known as healthy."""
+    known = {} if site.daemon is None else site.daemon.memory.sessions
+    told = {name for name, one in known.items() if one.condition is Condition.HEALTHY}
+    return [name for name in site.world.sessions if name not in told or not _is_healthy(site, name)]
 
 
 def _calm(site: Site) -> float:
@@ -145,7 +164,8 @@ def _restarts_gateway(site: Site, name: str) -> bool:
     assert site.daemon is not None
     memory, policy = site.daemon.memory, site.policy
     known = memory.sessions.get(name)
-    in_vain = known is not None and known.gateway_tried is not None
+    tried = None if known is None else known.gateway_tried
+    in_vain = tried is not None and any(tried - TRIED_WITHIN <= one.at <= tried for one in site.world.deaths)
     return policy.restarter != "none" and not in_vain and len(memory.gateway.restarts) < policy.budget.gateway_per_day
 
 
@@ -187,6 +207,8 @@ def _starting_curable(site: Site, name: str, *, refused: bool) -> bool:
 def _evolution_curable(site: Site, session: EvolutionSession) -> bool:
     if not session.creds_readable or session.database != "open":
         return False
+    if session.second_client and site.schedule.process == "unseen":
+        return False  # nobody sees how busy it is
     if session.memory is None or session.second_client:
         return _restarts_gateway(site, session.name)
     if session.memory == "open" and session.socket.value == "none":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from sim_wire import Door
 from wasupervisor.decide.memory import Memory, dump, load
 from wasupervisor.model.journal import Entry
 from wasupervisor.model.observation import ProcessReading, Uplink, UplinkState
+from wasupervisor.model.remedies import Remedy
 from wasupervisor.simulator import faults
 from wasupervisor.simulator import world as simulated
-from wasupervisor.simulator.evolution_world import EvolutionWorld
+from wasupervisor.simulator.evolution_world import EvolutionSession, EvolutionWorld
 from wasupervisor.simulator.happen import AnyWorld, apply
 from wasupervisor.simulator.kinds import make_world
 from wasupervisor.simulator.virtual import Pending
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 GOOD = (simulated.UplinkState.UP, simulated.UplinkState.NO_LOGIN)
 """The websocket's upgrade is answered with 101."""
 
+IDLE_CPU, FIGHT_CPU = 1.5, 12.0
 CHECK_TAKES, CHECK_TIMEOUT = 0.05, 5.0
 PERSON_STARTS_AFTER = 90.0
 """A gateway that nothing keeps is started by a person, so long after its end."""
@@ -92,6 +94,8 @@ class Site:
         self.dice = Random(schedule.seed)
         self.armed: events.Crash | None = None
         self.daemon: Daemon | None = None
+        self.lives = 0
+        """How often the supervisor was started."""
         self.boot, self.booted_at, self.wall = 1, 0.0, 1.8e9
         self.orders = self.uplink_asked = 0
         self.uplink_good_at = 0.0
@@ -127,6 +131,7 @@ class Site:
     def begin(self) -> None:
         """Start it, unless it runs."""
         if self.daemon is None:
+            self.lives += 1
             self.daemon = self._start(self)
 
     def die(self, away: float) -> None:
@@ -136,9 +141,12 @@ class Site:
             daemon.fibers.stop()
         self.world.later(away, self.begin)
 
-    def is_struck(self, where: str) -> bool:
+    def is_struck(self, where: str, remedies: Iterable[Remedy]) -> bool:
         """Whether the supervisor dies just here."""
-        return self.armed is not None and self.armed.where == where
+        armed = self.armed
+        if armed is None or armed.where != where:
+            return False
+        return any(armed.remedy in (None, one.kind) for one in remedies)
 
     # What it reads
 
@@ -151,8 +159,19 @@ class Site:
             return ProcessReading(exists=False, keeper=keeper)
         born = self.world.started_at - self.booted_at
         return ProcessReading(
-            exists=True, pid=4000 + self.world.run, started=self.wall + born, born=born, keeper=keeper
+            exists=True,
+            pid=4000 + self.world.run,
+            started=self.wall + born,
+            born=born,
+            cpu_percent=self._cpu(),
+            keeper=keeper,
         )
+
+    def _cpu(self) -> float:
+        """Measured on Evolution: 1 to 2 per cent, and 8 to 20 in a fight for one account."""
+        sessions = self.world.sessions.values()
+        fights = any(isinstance(one, EvolutionSession) and one.second_client for one in sessions)
+        return FIGHT_CPU if fights else IDLE_CPU
 
     @property
     def hour_of_week(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim_witness import Witness
 
 from wasupervisor.decide.decision import Decision
+from wasupervisor.decide.flaps import FOUGHT_WITHIN
 from wasupervisor.decide.memory import BreakerState, Memory
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import Observation
@@ -124,8 +125,14 @@ class StepPromises(Witness):
                 self._broken("only a fatal reason is given up", f"{name} is {one.condition}, {one.cause}")
 
     def _diagnoses(self, before: Memory, decision: Decision) -> None:
-        """WAHA: a session is called logged out only after a restart of ours that was followed by a failure."""
+        """WAHA: a session is called logged out only after a restart of ours that was followed by a failure.
+
+        Evolution: a fight is called another client's only after a new process could have ended it.
+        """
         if self.site.schedule.kind != "waha":
+            told = any(one.reason is Reason.REPLACED and one.kind is EntryKind.CONCLUDED for one in decision.journal)
+            if told and not self._died_since(self.site.now - FOUGHT_WITHIN):
+                self._broken("a fight is another client's only after a restart of the gateway", str(decision.journal))
             return
         for entry in decision.journal:
             if entry.kind is not EntryKind.CONCLUDED or entry.reason is not Reason.LOGGED_OUT or entry.session is None:

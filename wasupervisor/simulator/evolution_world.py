@@ -213,12 +213,16 @@ class EvolutionWorld(World[EvolutionSession]):
         session.memory = session.database = "open"
         session.updated_at = self.now
         if session.second_client:
-            self.after(self.timings.fight, lambda: self._kicked(session), session)
+            self.after(self._blow(session), lambda: self._kicked(session), session)
 
     def _kicked(self, session: EvolutionSession) -> None:
         # 440: each of the two clients logs in again at once, without back-off, for ever.
         session.memory, session.socket = "connecting", Socket.CONNECTING
-        self.after(self.timings.fight, lambda: self._login(session), session)
+        self.after(self._blow(session), lambda: self._login(session), session)
+
+    def _blow(self, session: EvolutionSession) -> float:
+        # The rate of a fight wanders, so that no poll ever sees but one phase of it.
+        return self.timings.fight * (1 + session.logins % 7) / 2
 
     def show_qr(self, session: EvolutionSession) -> None:
         """One more QR; after QRCODE_LIMIT of them Evolution gives up."""
