@@ -140,6 +140,10 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
         "WhatsApp cannot be reached from here: no session would come back",
         for_ordered=True,
     ),
+    WideRow(
+        lambda seen: seen.policy.uplink_watched and seen.uplink.state is UplinkState.UNKNOWN and not seen.for_process,
+        "it is not known whether WhatsApp can be reached from here",
+    ),
     WideRow(lambda seen: seen.for_process and seen.look.reachable is True, "the gateway answers again"),
     WideRow(
         lambda seen: seen.remedy.cause is Reason.GATEWAY_GONE and seen.process.exists is not False,
@@ -154,6 +158,10 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
         "the list of sessions could not be read again",
     ),
     WideRow(lambda seen: not seen.for_process and _all_back(seen), "the sessions came back by themselves"),
+    WideRow(
+        lambda seen: seen.remedy.cause is Reason.STUCK_STARTING and State.WORKING in _states(seen).values(),
+        "a session works again, so that a restart of the others alone is milder",
+    ),
 )
 
 
@@ -174,5 +182,9 @@ def _all_back(seen: Wide) -> bool:
     """Whether every session that it is for works now. A claim to work is none where just that is doubted."""
     if seen.remedy.cause in (Reason.FALSE_WORKING, Reason.FIGHT):
         return False
-    states = {one.name: one.state for one in seen.look.sightings or ()}
+    states = _states(seen)
     return all(states.get(name) is State.WORKING for name in seen.remedy.sessions)
+
+
+def _states(seen: Wide) -> dict[str, State]:
+    return {one.name: one.state for one in seen.look.sightings or ()}

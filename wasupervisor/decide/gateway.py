@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.memory import GatewayMemory
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import span
 from wasupervisor.model.journal import EntryKind
@@ -36,7 +37,9 @@ def track_gateway(draft: Draft) -> None:
     draft.gap = unseen or blind_for >= max(draft.policy.failing_after, draft.policy.poll_every)
     if draft.observation.first:
         draft.gateway = replace(
-            draft.gateway, grace_until=max(draft.gateway.grace_until, draft.now + draft.policy.startup_grace)
+            _silent_anew(draft.gateway, draft.now),
+            grace_until=max(draft.gateway.grace_until, draft.now + draft.policy.startup_grace),
+            gone_since=None,
         )
     draft.gateway = replace(draft.gateway, unseen=unseen and draft.observation.look.sightings is None)
     _track_runs(draft)
@@ -93,6 +96,7 @@ def _track_runs(draft: Draft) -> None:
     if restarted:
         grace = grace_for(len(draft.sessions), draft.policy)
         changed = replace(changed, run=known.run + 1, run_since=draft.now, grace_until=draft.now + grace)
+        changed = _silent_anew(changed, draft.now)
         draft.say(
             EntryKind.GATEWAY,
             f"the gateway process was restarted, {_by_whom(draft)}; its sessions have {span(grace)} to come back",
@@ -100,6 +104,11 @@ def _track_runs(draft: Draft) -> None:
         )
     if changed != known:
         draft.gateway = changed
+
+
+def _silent_anew(known: GatewayMemory, now: float) -> GatewayMemory:
+    """The silence of another process, or from before nobody looked, does not tell how long this one hangs."""
+    return known if known.silent_since is None else replace(known, silent_since=now)
 
 
 def grace_for(sessions: int, policy: Policy) -> float:

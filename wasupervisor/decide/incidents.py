@@ -67,7 +67,7 @@ def canary_healed(draft: Draft, name: str) -> None:
     if incident is not None and incident.canary == name and not incident.proven:
         draft.incident = replace(incident, proven=True)
         for other in incident.sessions:
-            if draft.sessions[other].diagnosed:
+            if other in draft.sessions and draft.sessions[other].diagnosed:
                 draft.sessions[other] = replace(draft.sessions[other], diagnosed=False)
         draft.say(EntryKind.INCIDENT, f"the canary {name} is healed; the others follow one after the other")
 

@@ -79,6 +79,8 @@ class GatewayAttempt(Value, frozen=True):
     ended: float = 0.0
     back_at: float | None = None
     """When the new process answered with a list of sessions."""
+    calm_since: float | None = None
+    """Since when it has answered *and* uplink and store are well: only then do its sessions have their time."""
 
 
 class SessionMemory(Value, frozen=True):
