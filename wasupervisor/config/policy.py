@@ -16,7 +16,6 @@ from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule
 _NOT_YET = (
     "process.memory",
     "process.cpu",
-    "recovery.qr_interval",
     "recovery.restart_gateway.force",
     "recovery.maintenance",
     "redis",
@@ -58,7 +57,9 @@ def policy_of(settings: Settings, restart_spacing: float = 0.0) -> Policy:
         incident=IncidentRule(**_values(recovery.incident)),
         uplink_watched=settings.uplink is not None,
         restarter=recovery.restart_gateway.by,
+        drain=recovery.restart_gateway.drain,
         park=recovery.park,
+        qr_interval=recovery.qr_interval,
         probe=None if sessions.probe is None else ProbeRule(every=sessions.probe.every, misses=sessions.probe.misses),
         ready_when=settings.health.ready_when,
         rise=settings.health.rise,

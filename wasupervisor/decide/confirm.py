@@ -120,6 +120,8 @@ class WideRow(Value, frozen=True):
     holds: Callable[[Wide], bool]
     text: str
     for_ordered: bool = False
+    tells_detail: bool = False
+    """Whether what was wrong with the look belongs into the sentence."""
 
 
 GATEWAY_ROWS: tuple[WideRow, ...] = (
@@ -156,6 +158,7 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
     WideRow(
         lambda seen: not seen.for_process and seen.look.sightings is None,
         "the list of sessions could not be read again",
+        tells_detail=True,
     ),
     WideRow(lambda seen: not seen.for_process and _all_back(seen), "the sessions came back by themselves"),
     WideRow(
@@ -174,7 +177,7 @@ def gateway_objection(
     seen = Wide(remedy, look, process, uplink, policy)
     for row in GATEWAY_ROWS:
         if (row.for_ordered or not remedy.ordered) and row.holds(seen):
-            return f"{row.text}: {look.detail}" if look.detail and look.sightings is None else row.text
+            return f"{row.text}: {look.detail}" if look.detail and row.tells_detail else row.text
     return None
 
 

@@ -121,7 +121,7 @@ def verify_restart(draft: Draft, scene: Scene) -> None:
         return
     began = attempt.at if attempt.outcome is None else attempt.ended
     late = draft.now - began >= RESTARTS_WITHIN
-    if attempt.outcome is None and draft.now - attempt.at >= RESTARTS_WITHIN + HEARD_NOTHING_AFTER:
+    if attempt.outcome is None and draft.now - attempt.at >= draft.policy.drain + RESTARTS_WITHIN + HEARD_NOTHING_AFTER:
         attempt = replace(attempt, outcome=Outcome.TIMED_OUT, ended=draft.now)
         draft.gateway = replace(known, attempt=attempt)
         text = f"the end of {KIND} was never heard; it counts as made"

@@ -120,8 +120,12 @@ class Policy(Value, frozen=True):
     """False: not watched, taken as up."""
     restarter: str = "none"
     """`recovery.restart_gateway.by`."""
+    drain: float = 5.0
+    """Seconds for which readiness says no before the gateway is restarted."""
     park: str = "ask"
     """`recovery.park`: auto, ask or never."""
+    qr_interval: float = 60.0
+    """Seconds between two QR codes that are asked for, for each session."""
     probe: ProbeRule | None = None
     """`sessions.probe`; None: nobody is probed."""
     ready_when: ReadyWhen = ReadyWhen()
