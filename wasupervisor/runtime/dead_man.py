@@ -29,7 +29,8 @@ class DeadMan:
 
     def beat(self) -> None:
         """A turn has finished."""
-        self._beaten.set()
+        if self._url is not None:  # or the first ping after a reload would be late
+            self._beaten.set()
 
     async def run(self) -> None:
         """Ping for ever."""

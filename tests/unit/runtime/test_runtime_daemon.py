@@ -71,13 +71,14 @@ class Ear:
 class Run:
     """A daemon that runs."""
 
-    def __init__(self, folder: Path, gateway: SimulatedGateway, ear: Ear, timeout: str = "2s") -> None:
+    def __init__(self, folder: Path, gateway: SimulatedGateway, ear: Ear, timeout: str = "2s", more: str = "") -> None:
         self.folder = folder
         self.gateway = gateway
         self.ear = ear
         self.config = folder / "config.yaml"
         self.config.write_text(
             CONFIG.format(url=gateway.url, uplink=gateway.uplink.door.port, folder=folder, timeout=timeout)
+            + more
         )
         self.daemon = Daemon(
             load(self.config, {}),
@@ -128,12 +129,12 @@ class Run:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, start: bool = True, timeout: str = "2s") -> AsyncIterator[Run]:
+async def running(folder: Path, *, start: bool = True, timeout: str = "2s", more: str = "") -> AsyncIterator[Run]:
     """A daemon beside a gateway with two sessions; it has ended when this ends."""
     ear = Ear(folder)
     try:
         async with serve(make_world("waha", ["a", "b"], speed=4.0)) as gateway:
-            run = Run(folder, gateway, ear, timeout)
+            run = Run(folder, gateway, ear, timeout, more)
             async with anyio.create_task_group() as tasks:
                 if start:
                     await tasks.start(run.live)
