@@ -105,7 +105,7 @@ class Draft:
             )
         )
         breaker = session.breaker
-        if breaker.state is BreakerState.OPEN:
+        if breaker.state is BreakerState.OPEN and kind is not RemedyKind.PARK_SESSION:  # a stop proves nothing
             breaker = replace(breaker, state=BreakerState.HALF_OPEN)
         self.sessions[name] = replace(
             session,
@@ -139,6 +139,9 @@ class Draft:
         session = asked.session
         if asked.ordered:
             return f"{asked.remedy}: an operator ordered it"
+        if asked.remedy is RemedyKind.PARK_SESSION:
+            kept = "it is stopped with its credentials kept, so that it does not log in for ever"
+            return f"{asked.remedy}: {TABLE[session.cause].sentence}; {kept}"
         rung = rung_for(self.policy.gateway_kind, session.cause)
         text = f"{asked.remedy} (attempt {session.failures + 1}): {TABLE[session.cause].sentence}; {rung.why}"
         if session.breaker.state is BreakerState.OPEN:

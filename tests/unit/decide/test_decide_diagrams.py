@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from wasupervisor.decide import diagrams as drawn
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.diagrams import DIAGRAMS, Diagram
-from wasupervisor.decide.memory import Attempt, Memory
+from wasupervisor.decide.memory import Attempt, BreakerState, Memory
 from wasupervisor.decide.step import step
 from wasupervisor.model.journal import EntryKind
 from wasupervisor.model.observation import Look, Observation, ProcessReading, Uplink, UplinkState
 from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy
-from wasupervisor.model.remedies import Order, OrderKind, Outcome, Result
+from wasupervisor.model.remedies import Order, OrderKind, Outcome, RemedyKind, Result
 from wasupervisor.model.sessions import Reason, Sighting, State
 
 Step = tuple[str, str, str]
@@ -54,6 +54,8 @@ def policy(random: Random) -> Policy:
         breaker=BreakerRule(failures=2, within=600.0, open_for=20.0, open_max=60.0),
         budget=Budget(per_session_per_hour=1000, sessions_per_hour=1000, gateway_per_hour=1000, gateway_per_day=9999),
         incident=IncidentRule(at_least=2, within=60.0),
+        restarter=random.choice(["none", "none", "command"]),
+        park=random.choice(["ask", "auto"]),
     )
 
 
@@ -95,7 +97,7 @@ class Walk:
     def _observation(self) -> Observation:
         random = self.random
         found = tuple(replace(one, name=name) for name, one in self.seen.items() if one is not None)
-        kinds = [OrderKind.RECOVER, OrderKind.RESTART]
+        kinds = [OrderKind.RECOVER, OrderKind.RECOVER, OrderKind.RESTART, OrderKind.PARK]
         # Not beside a remedy: its verdict and the order would be two steps in one.
         idle = [name for name, one in self.memory.sessions.items() if one.attempt is None]
         wanted = idle and random.random() < 0.05
@@ -198,3 +200,16 @@ def test_every_edge_leads_between_places_that_are_explained(diagram: Diagram) ->
     places = {place.name for place in diagram.places}
     assert {name for edge in diagram.edges for name in (*edge.before, *edge.after)} == places
     assert {name for group in diagram.groups.values() for name in group} <= places
+
+
+def test_a_park_by_itself_is_walked_says_why_and_leaves_the_breaker_alone() -> None:
+    parks = [
+        (decision.memory.sessions[remedy.session].breaker.state, remedy.why)
+        for seed in range(WALKS // 2)
+        for _, decision in Walk(seed).steps()
+        for remedy in decision.remedies
+        if remedy.kind is RemedyKind.PARK_SESSION and not remedy.ordered
+    ]
+    assert parks
+    assert {state for state, _ in parks} <= {BreakerState.CLOSED, BreakerState.OPEN}
+    assert all("it is stopped with its credentials kept" in why for _, why in parks)
