@@ -24,7 +24,7 @@ NAMES: dict[Policy, str] = {
     "restart": "restart what is not working, each minute",
     "process": "PM2-like: the process only",
 }
-OURS = ("ours", "alone")
+OURS: tuple[Policy, ...] = ("ours", "alone")
 
 BEGIN, WINDOW, SAMPLE = 90.0, 900.0, 0.5
 
@@ -115,6 +115,8 @@ class Outcome:
     lost: int
     """Accounts whose credentials are gone at the end and were not when the fault had struck."""
     sessions: int
+    exits: tuple[int, ...] = ()
+    """Exit codes of the gateway process."""
 
 
 def play(fault: Fault, policy: Policy, seed: int, *, every: float = 60.0, window: float = WINDOW) -> Outcome:
@@ -151,6 +153,7 @@ def play(fault: Fault, policy: Policy, seed: int, *, every: float = 60.0, window
         len(site.world.harm),
         max(0, _unpaired(site) - unpaired),
         len(site.world.sessions),
+        tuple(death.exit_code for death in site.world.deaths),
     )
 
 

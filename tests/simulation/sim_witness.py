@@ -136,13 +136,20 @@ class Witness:
                 self._working_since.pop(one.name, None)
             # In one run of the gateway; after a restart of the process nobody can tell whose stop it is.
             stopped = self._stopped_at.get(one.name)
-            if one.state is not State.STOPPED:
+            if one.state is not State.STOPPED and self._is_told_of_run(observation):
                 self._seen_running[one.name] = self.site.world.run
             if one.state is State.STOPPED and stopped is not None and not self._died_since(stopped):
                 since = self._seen_stopped.setdefault(one.name, now)
                 run_known = observation.process.run is not None or observation.look.run is not None
                 if run_known and now - since >= OPERATOR_STOP_AFTER + self.site.policy.poll_every:
                     self._known_stopped.add(one.name)
+
+    def _is_told_of_run(self, observation: Observation) -> bool:
+        """Whether the supervisor is not left in the belief that this is still an earlier run of the gateway."""
+        world, told = self.site.world, observation.look.run
+        if observation.process.run is not None or told is None:
+            return True
+        return told == str(round((world.epoch + world.started_at) * 1000))
 
     def _died_since(self, at: float) -> bool:
         return any(death.at >= at for death in self.site.world.deaths)

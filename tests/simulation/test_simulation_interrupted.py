@@ -25,7 +25,7 @@ class Case(NamedTuple):
     """A fault, and the remedy on its ladder at which the supervisor dies."""
 
     name: str
-    kind: str
+    kind: Any
     events: tuple[AnyEvent, ...]
     remedy: RemedyKind
     rules: Rules = WITH_RESTARTER

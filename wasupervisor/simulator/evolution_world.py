@@ -184,6 +184,8 @@ class EvolutionWorld(World[EvolutionSession]):
             case UplinkState.UPGRADE_503 | UplinkState.NO_LOGIN:
                 pass  # Baileys registers `unexpected-response` and nobody handles it: for ever
             case UplinkState.UP:
+                # Also a client that the next one replaces logs in: queued restarts are all carried out.
+                session.logins += 1
                 self.after(self.timings.login, lambda: self._login(session), session)
         self.changed()
 
@@ -195,7 +197,6 @@ class EvolutionWorld(World[EvolutionSession]):
         if self.uplink_of(session) is not UplinkState.UP:
             self.connect(session)
             return
-        session.logins += 1
         if session.unlinked is not None:
             error = {401: "Unauthorized", 403: "Forbidden"}.get(session.unlinked, "Not Acceptable")
             self.close_for_good(session, session.unlinked, error, "Connection Failure")
@@ -218,6 +219,7 @@ class EvolutionWorld(World[EvolutionSession]):
     def _kicked(self, session: EvolutionSession) -> None:
         # 440: each of the two clients logs in again at once, without back-off, for ever.
         session.memory, session.socket = "connecting", Socket.CONNECTING
+        session.logins += 1
         self.after(self._blow(session), lambda: self._login(session), session)
 
     def _blow(self, session: EvolutionSession) -> float:

@@ -247,6 +247,7 @@ class WahaWorld(World[WahaSession]):
                 # Baileys listens to `unexpected-response`, so `ws` neither fails nor times out.
                 session.connecting_until = math.inf
             case UplinkState.NO_LOGIN:
+                session.logins += 1
                 session.socket = Socket.LOGIN
             case UplinkState.UP:
                 session.socket = Socket.LOGIN
