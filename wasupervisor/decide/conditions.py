@@ -40,6 +40,7 @@ def first_sight(sighting: Sighting, scene: Scene) -> SessionMemory:
         state=sighting.state,
         since=now,
         claim=sighting.claim,
+        claim_since=now,
         told=sighting.reason,
         paired=sighting.paired,
         bad_since=now if bad else None,
@@ -71,6 +72,7 @@ def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMem
     starting = state is State.STARTING
     same = state is memory.state and sighting.reason is memory.told and memory.absent_since is None
     going_on = same and not scene.gap
+    in_one_run = going_on and memory.run == scene.run
     counted = min(memory.samples + sighting.fresh, scene.policy.failing_samples) if going_on else 1
     back = memory.condition in AWAY and not same
     changed = replace(
@@ -78,12 +80,13 @@ def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMem
         state=state,
         told=sighting.reason,
         claim=sighting.claim,
+        claim_since=_began(memory.claim_since, now) if going_on and memory.claim == sighting.claim else now,
         paired=sighting.paired,
         since=memory.since if same else now,
         samples=counted,
         bad_since=_began(None if back else memory.bad_since, now) if bad else None,
-        working_since=None if bad else _began(memory.working_since if going_on else None, now),
-        patience_from=_patience_from(memory, state, going_on and memory.run == scene.run, scene) if bad else None,
+        working_since=None if bad else _began(memory.working_since if in_one_run else None, now),
+        patience_from=_patience_from(memory, state, in_one_run, scene) if bad else None,
         run=memory.run if state is State.STOPPED else scene.run,
         operator_stopped=memory.operator_stopped and state is State.STOPPED,
         half_restarted=memory.half_restarted and state is State.STOPPED,
@@ -197,6 +200,8 @@ def wants_uplink(memory: SessionMemory) -> bool:
         return False
     if memory.cause in CLAIM_TO_WORK:
         return memory.condition is Condition.FAILING
+    if memory.probe is not None and memory.probe.misses:
+        return True
     if memory.state is State.NOT_LOADED:
         return memory.condition is Condition.MISSING
     bad = memory.state in (State.STARTING, State.FAILED, State.STOPPED)

@@ -93,6 +93,8 @@ class SessionMemory(Value, frozen=True):
     claim: str = ""
     told: Reason = Reason.NONE
     """The reason that the gateway's adapter gave."""
+    claim_since: float | None = None
+    """Since when it claims just this, without a gap; None: written by an older version, and nothing was seen since."""
     paired: bool | None = None
     samples: int = 1
     """Fresh sightings of this state in a row; stops counting where it decides nothing more."""
@@ -141,6 +143,8 @@ class SessionMemory(Value, frozen=True):
     """Stopped by us, its credentials kept, until a person recovers it."""
     gateway_tried: float | None = None
     """When a restart of the gateway was found not to have healed it."""
+    qr_at: float | None = None
+    """When its QR code was asked for last, for a person."""
     probe: ProbeMemory | None = None
     hearing: Hearing | None = None
 
