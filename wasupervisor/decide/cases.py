@@ -93,7 +93,7 @@ OF_SESSIONS: tuple[tuple[AlertKind, Callable[[Stand], Level]], ...] = (
 def find_cases(draft: Draft, scene: Scene) -> Iterator[Case]:
     """Everything that is so now: of the gateway first, then of each session."""
     yield from _of_gateway(draft)
-    covered = frozenset(draft.wants_process_restart) if _only_by_hand(draft) else frozenset()
+    covered = frozenset(wanting_by_hand(draft))
     if draft.incident is not None:
         covered = covered.union(draft.incident.sessions)
     grace = draft.now < draft.gateway.grace_until
@@ -128,8 +128,11 @@ def _of_gateway(draft: Draft) -> Iterator[Case]:
         yield Case(AlertKind.INCIDENT, draft.incident.since, BEGINS)
     if store_is_red(draft):
         yield Case(AlertKind.STORE_DOWN, now, BEGINS, lasts=policy.failing_after)
-    if _only_by_hand(draft):
+    if wanting_by_hand(draft):
         yield Case(AlertKind.RESTART_WANTED, now, BEGINS)
+    breaker = gateway.breaker
+    if breaker.state is BreakerState.HALF_OPEN or (breaker.state is BreakerState.OPEN and now < breaker.until):
+        yield Case(AlertKind.BREAKER_OPEN, now, breaker.state is BreakerState.OPEN)
 
 
 def _down_since(gateway: GatewayMemory) -> float | None:
@@ -138,8 +141,11 @@ def _down_since(gateway: GatewayMemory) -> float | None:
     return min(known, default=None)
 
 
-def _only_by_hand(draft: Draft) -> bool:
-    return bool(draft.wants_process_restart) and draft.policy.restarter == "none"
+def wanting_by_hand(draft: Draft) -> tuple[str, ...]:
+    """The sessions that only a restart of the gateway process heals, where nobody but a person can make it."""
+    if draft.policy.restarter != "none":
+        return ()
+    return tuple(sorted(name for name in set(draft.wants_process_restart) if name in draft.sessions))
 
 
 def _is_quiet(session: SessionMemory) -> bool:

@@ -23,8 +23,8 @@ MOST_SINGLY = 5
 TOGETHER_WITHIN = 120.0
 """Seconds."""
 
-SEEN_IN_LIST = frozenset(AlertKind) - {AlertKind.GATEWAY_DOWN, AlertKind.STORE_DOWN}
-"""Kinds of which nothing is known while the list of sessions cannot be read."""
+OF_SESSIONS = frozenset({AlertKind.INCIDENT, AlertKind.RESTART_WANTED})
+"""Kinds that are about the sessions, though about none by itself."""
 
 
 def track_episodes(draft: Draft, scene: Scene) -> None:
@@ -49,7 +49,8 @@ def track_episodes(draft: Draft, scene: Scene) -> None:
 
 
 def _is_unseen(draft: Draft, one: Episode) -> bool:
-    return one.kind in SEEN_IN_LIST and draft.observation.look.sightings is None
+    """Whether nothing is known of it, for the list of sessions cannot be read."""
+    return draft.observation.look.sightings is None and (one.session is not None or one.kind in OF_SESSIONS)
 
 
 def _go_on(draft: Draft, one: Episode, case: Case | None) -> Episode | None:

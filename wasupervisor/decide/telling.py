@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-
-from wasupervisor.decide.cases import store_is_red
 from wasupervisor.decide.draft import Draft
-from wasupervisor.decide.gateway import is_silent
 from wasupervisor.decide.memory import BreakerState, Episode, SessionMemory
+from wasupervisor.decide.parking import offer
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene
+from wasupervisor.decide.telling_gateway import OF_GATEWAY
+from wasupervisor.decide.told import Told, held_back
 from wasupervisor.decide.words import count, first_names, span
 from wasupervisor.model.alerts import AlertKind
-from wasupervisor.model.health import Pause
-from wasupervisor.model.observation import Trouble
 from wasupervisor.model.sessions import Condition, Reason
-from wasupervisor.model.value import Value
 
 MOST_TRIED = 5
 """Sessions of a common alert of which is told what was tried."""
-
-
-PARKING = "To stop its logins and keep its credentials"
-
-
-class Told(Value, frozen=True):
-    """The words."""
-
-    what: str
-    reason: Reason = Reason.NONE
-    tried: tuple[str, ...] = ()
-    why_no_more: str = ""
-    todo: str = ""
-    sessions: tuple[str, ...] = ()
-    """Whom it is about, where that is not known from the episode."""
 
 
 def describe(draft: Draft, scene: Scene, kind: AlertKind, names: tuple[str, ...]) -> Told:
@@ -77,7 +57,7 @@ def _of_one(draft: Draft, kind: AlertKind, name: str) -> Told:
         what=f"{name}: {_doubt(kind, session)}{TABLE[reason].sentence}",
         reason=reason,
         tried=_tried(session, draft.now),
-        why_no_more=_withheld_by_all(draft) + _why(draft, kind, name, session),
+        why_no_more=held_back(draft) + _why(draft, kind, name, session),
         todo=_todo(draft, kind, name, session),
     )
 
@@ -117,30 +97,14 @@ def _why(draft: Draft, kind: AlertKind, name: str, session: SessionMemory) -> st
     return next((text for holds, text in rows if holds), draft.next.get(name, "nothing is due just now"))
 
 
-def _withheld_by_all(draft: Draft) -> str:
-    """What keeps every remedy back just now, before the session's own reason."""
-    rows = (
-        (draft.paused is not None, _paused(draft.paused)),
-        (not draft.policy.act, "recovery.mode is observe; "),
-        (not draft.observation.state_writable, "the state cannot be written, so that nothing is done; "),
-    )
-    return "".join(text for holds, text in rows if holds)
-
-
-def _paused(pause: Pause | None) -> str:
-    if pause is None:
-        return ""
-    return f"paused{f' by {pause.by}' if pause.by else ''}{f' ({pause.reason})' if pause.reason else ''}; "
-
-
 def _todo(draft: Draft, kind: AlertKind, name: str, session: SessionMemory) -> str:
     advice = TABLE[_reason(kind, session)].advice
-    parks = kind is AlertKind.BREAKER_OPEN and draft.policy.gateway_kind == "waha" and draft.policy.park == "ask"
+    parking = offer(name, session, draft.policy, draft.now)
     rows = (
         (bool(advice), advice),
         (not advice, "Look at the gateway's log."),
         (session.breaker.state is BreakerState.HELD, f"Then order: wasupervisor recover {name}"),
-        (parks, f"{PARKING}: wasupervisor park {name}; wasupervisor recover {name} starts it again."),
+        (bool(parking), f"{parking}; wasupervisor recover {name} starts it again."),
     )
     return " ".join(text for holds, text in rows if holds)
 
@@ -166,137 +130,10 @@ def _of_many(draft: Draft, kind: AlertKind, names: tuple[str, ...]) -> Told:
         what=f"{len(names)} sessions {TOGETHER[kind]}: {first_names(names)}; mostly: {TABLE[reason].sentence}",
         reason=reason,
         tried=tuple(tried[:MOST_TRIED]),
-        why_no_more=_withheld_by_all(draft) + _why(draft, kind, first, draft.sessions[first]),
+        why_no_more=held_back(draft) + _why(draft, kind, first, draft.sessions[first]),
         todo=" ".join(
             f"{first_names(tuple(members))}: {TABLE[one].advice}"
             for one, members in by_reason.items()
             if TABLE[one].advice
         ),
     )
-
-
-# The gateway
-
-
-def _gateway_down(draft: Draft, _scene: Scene) -> Told:
-    look, exists = draft.observation.look, draft.observation.process.exists
-    detail = look.detail or str(look.trouble or "nobody knows why")
-    refused = look.trouble is Trouble.UNAUTHORIZED
-    rows = (
-        (not is_silent(draft), Reason.UNREADABLE, "the gateway's list of sessions cannot be read"),
-        (exists is False, Reason.GATEWAY_GONE, TABLE[Reason.GATEWAY_GONE].sentence),
-        (exists is True, Reason.GATEWAY_HUNG, TABLE[Reason.GATEWAY_HUNG].sentence),
-        (True, Reason.GATEWAY_DOWN, TABLE[Reason.GATEWAY_DOWN].sentence),
-    )
-    reason, what = next((reason, what) for holds, reason, what in rows if holds)
-    todo = TABLE[reason].advice or f"Look at the gateway's log. {_by_hand(draft)}"
-    return Told(
-        what=f"{what}: {detail}",
-        reason=reason,
-        tried=_restarts(draft),
-        why_no_more=_withheld_by_all(draft) + _why_no_restart(draft),
-        todo="Check gateway.api_key: the gateway lives and does not accept it." if refused else todo,
-    )
-
-
-def _incident(draft: Draft, scene: Scene) -> Told:
-    incident = draft.incident
-    assert incident is not None
-    waits = draft.gateway.canary_not_before - draft.now
-    canary = incident.canary
-    rows = (
-        (incident.cause is Reason.UPLINK_DOWN, "nothing is restarted until WhatsApp can be reached again"),
-        (incident.cause is Reason.STORE_DOWN, "nothing is restarted until the store is well again"),
-        (incident.proven, "the canary was healed, and the others follow one after the other"),
-        (canary is not None, f"{canary} is the canary, and is tried before any other"),
-        (waits > 0, f"the last canary was not healed; the next one not before {span(waits)}"),
-        (True, "one canary is tried before any other"),
-    )
-    tried = _restarts(draft)
-    if draft.gateway.canaries:
-        tried = (*tried, f"{count(draft.gateway.canaries, 'canary', 'canaries')} in vain")
-    names = incident.sessions
-    return Told(
-        what=f"{count(len(names), 'session')} of {len(draft.sessions)} fail together ({first_names(names)}). "
-        f"Likely cause: {TABLE[incident.cause].sentence}",
-        reason=incident.cause,
-        tried=tried,
-        why_no_more=_withheld_by_all(draft) + next(text for holds, text in rows if holds),
-        todo=TABLE[incident.cause].advice or _look_at(scene, incident.cause),
-        sessions=names,
-    )
-
-
-def _look_at(scene: Scene, cause: Reason) -> str:
-    looks = {
-        Reason.UPLINK_DOWN: "Look at the network of this host: WhatsApp cannot be reached from here.",
-        Reason.STORE_DOWN: "Look at the database and the Redis of the gateway.",
-    }
-    return looks.get(cause, f"Look at the log of the gateway ({scene.policy.gateway_kind}).")
-
-
-def _store_down(draft: Draft, _scene: Scene) -> Told:
-    mistyped = draft.observation.mistyped
-    rows = (
-        (draft.gateway.store_down, "the gateway's database does not answer"),
-        (draft.observation.redis_ok is False, "the gateway's Redis does not answer"),
-        (bool(mistyped), f"the credential key in Redis has the wrong type: {first_names(mistyped)}"),
-    )
-    assert store_is_red(draft)
-    return Told(
-        what="; ".join(text for holds, text in rows if holds),
-        reason=Reason.STORE_DOWN,
-        tried=_restarts(draft),
-        why_no_more="a gateway that starts without its store throws identities away, so that nothing is restarted",
-        todo="Bring the gateway's database and Redis back, and do not restart the gateway before.",
-        sessions=mistyped,
-    )
-
-
-def _restart_wanted(draft: Draft, _scene: Scene) -> Told:
-    names = tuple(sorted(set(draft.wants_process_restart)))
-    causes = Counter(draft.sessions[name].cause for name in names)
-    reason = max(sorted(causes), key=lambda cause: causes[cause])
-    return Told(
-        what=f"only a restart of the gateway process heals {first_names(names)}: {TABLE[reason].sentence}",
-        reason=reason,
-        tried=_restarts(draft),
-        why_no_more=_withheld_by_all(draft) + _why_no_restart(draft),
-        todo=f"When its database and its Redis answer: {_by_hand(draft)}",
-        sessions=names,
-    )
-
-
-OF_GATEWAY: dict[AlertKind, Callable[[Draft, Scene], Told]] = {
-    AlertKind.GATEWAY_DOWN: _gateway_down,
-    AlertKind.INCIDENT: _incident,
-    AlertKind.STORE_DOWN: _store_down,
-    AlertKind.RESTART_WANTED: _restart_wanted,
-}
-
-
-def _restarts(draft: Draft) -> tuple[str, ...]:
-    restarts = draft.gateway.restarts
-    if not restarts:
-        return ()
-    ago = span(draft.now - max(restarts))
-    return (f"{count(len(restarts), 'restart')} of the gateway because of us in the last day, the last one {ago} ago",)
-
-
-def _why_no_restart(draft: Draft) -> str:
-    if draft.policy.restarter == "none":
-        return "nothing is configured that may restart the gateway (recovery.restart_gateway.by is none)"
-    return draft.next.get("", "the gateway is not restarted now")
-
-
-def _by_hand(draft: Draft) -> str:
-    """The command that restarts the gateway, as exactly as it is known, and the key that lets us do it."""
-    keeper, pid = draft.observation.process.keeper or "", draft.observation.process.pid
-    unit = keeper.removeprefix("systemd ")
-    key = "To have it done: set recovery.restart_gateway"
-    if keeper.startswith("systemd "):
-        return f"systemctl restart {unit}. {key}: {{by: systemd, unit: {unit}}}."
-    if keeper == "PM2":
-        return f"pm2 restart NAME (pm2 list tells the name). {key}: {{by: command, argv: [pm2, restart, NAME]}}."
-    process = "the gateway process" if pid is None else f"the gateway process (pid {pid})"
-    return f"restart {process} in the way it was started. {key}.by, see docs/alerts.md."

@@ -376,10 +376,7 @@ def test_a_key_that_is_not_accepted_is_told_as_such(ear: Ear) -> None:
     ear.run(60)
     assert ear.events == [begin(DOWN)]
     assert ear.last.reason is Reason.UNREADABLE
-    assert (
-        ear.last.todo == "Look at the gateway's log. systemctl restart waha.service. To have it done: set "
-        "recovery.restart_gateway: {by: systemd, unit: waha.service}."
-    )
+    assert ear.last.todo.startswith("Look at the gateway's log. By hand: systemctl restart waha.service.")
     look = Look(reachable=True, trouble=Trouble.UNAUTHORIZED, detail="answered 401")
     memory = replace(ear.memory, episodes={})
     decision = step(memory, Observation(look=look), ear.now + 5, 0.5, ear.policy)
@@ -391,8 +388,7 @@ def test_a_key_that_is_not_accepted_is_told_as_such(ear: Ear) -> None:
     [
         (True, None, Reason.GATEWAY_HUNG, "restart it"),
         (False, None, Reason.GATEWAY_GONE, "Start the gateway"),
-        (None, "PM2", Reason.GATEWAY_DOWN, "pm2 restart NAME"),
-        (None, "runit", Reason.GATEWAY_DOWN, "(pid 4711) in the way it was started"),
+        (None, "systemd x.service", Reason.GATEWAY_DOWN, "systemctl restart x.service"),
     ],
 )
 def test_a_gateway_that_hangs_or_is_gone(
@@ -595,7 +591,7 @@ def test_what_only_a_restart_of_the_gateway_heals_is_told_with_the_command(ear: 
     wanted = next(one for _, one in ear.heard if one.kind is AlertKind.RESTART_WANTED)
     assert wanted.sessions == ("a",)
     assert wanted.what.startswith("only a restart of the gateway process heals a: ")
-    assert "To have it done: set recovery.restart_gateway.by" in wanted.todo
+    assert "let it be done from here: set recovery.restart_gateway" in wanted.todo
 
 
 # The rest
@@ -650,3 +646,47 @@ def test_restarts_of_the_gateway_because_of_us_are_told(ear: Ear) -> None:
     ear.run(300)
     assert ear.events[-1] == begin(DOWN)
     assert ear.last.tried[0].startswith("1 restart of the gateway because of us in the last day, the last one ")
+
+
+def test_a_restart_of_the_gateway_in_vain_is_told(ear: Ear) -> None:
+    ear.policy = replace(ear.policy, restarter="systemd")
+    ear.reachable = False
+    ear.run(400)
+    assert ear.events == [begin(DOWN), begin(AlertKind.BREAKER_OPEN)]
+    down, vain = ear.heard[0][1], ear.last
+    assert down.why_no_more == "it is not so for long enough that the gateway would be restarted"
+    assert (
+        vain.what == "a restart of the gateway did not heal: the gateway's process is there and its API does not answer"
+    )
+    assert vain.why_no_more.startswith("the gateway's breaker is open, for ")
+    assert vain.tried
+    ear.reachable = True
+    ear.run(1200)
+    assert ear.events[2:] == [end(DOWN), end(AlertKind.BREAKER_OPEN)]
+
+
+def test_while_the_gateway_is_restarted_by_us_it_is_not_told_as_down() -> None:
+    ear = Ear(policy=replace(TELL, restarter="systemd", hung_after=5.0, failing_after=60.0))
+    ear.healthy("a", "b")
+    ear.reachable = False
+    ear.run(120)
+    assert ear.heard == []
+    ear.reachable, ear.process = True, "P2"
+    ear.run(300)
+    assert ear.heard == []
+
+
+def test_what_stands_against_a_restart_of_the_gateway_is_told(ear: Ear) -> None:
+    ear.policy = replace(ear.policy, restarter="systemd", remind=60.0)
+    ear.order(OrderKind.PAUSE, None)
+    ear.reachable = False
+    ear.run(200)
+    assert ear.last.event is Event.REMIND
+    assert ear.last.why_no_more == "paused by eve"
+
+
+def test_the_gateway_itself_is_no_session_that_wants_a_restart(ear: Ear) -> None:
+    ear.reachable = False
+    ear.run(600)
+    assert ear.events == [begin(DOWN)]
+    assert ear.last.reason is Reason.GATEWAY_HUNG

@@ -1,0 +1,151 @@
+"""The words of an alert about the gateway, or about many sessions together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from wasupervisor.decide.cases import store_is_red, wanting_by_hand
+from wasupervisor.decide.concluding import how_to_restart
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.gateway import is_silent
+from wasupervisor.decide.gateway_gates import Asked, first_block
+from wasupervisor.decide.last_rung import need
+from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.scene import Scene
+from wasupervisor.decide.told import Told, held_back
+from wasupervisor.decide.words import count, first_names, span
+from wasupervisor.model.alerts import AlertKind
+from wasupervisor.model.observation import Trouble
+from wasupervisor.model.sessions import Reason
+
+
+def _gateway_down(draft: Draft, scene: Scene) -> Told:
+    look, exists = draft.observation.look, draft.observation.process.exists
+    detail = look.detail or str(look.trouble or "nobody knows why")
+    refused = look.trouble is Trouble.UNAUTHORIZED
+    rows = (
+        (not is_silent(draft), Reason.UNREADABLE, "the gateway's list of sessions cannot be read"),
+        (exists is False, Reason.GATEWAY_GONE, TABLE[Reason.GATEWAY_GONE].sentence),
+        (exists is True, Reason.GATEWAY_HUNG, TABLE[Reason.GATEWAY_HUNG].sentence),
+        (True, Reason.GATEWAY_DOWN, TABLE[Reason.GATEWAY_DOWN].sentence),
+    )
+    reason, what = next((reason, what) for holds, reason, what in rows if holds)
+    advice = TABLE[reason].advice or "Look at the gateway's log."
+    todo = f"{advice} {how_to_restart(draft.observation.process)}" if draft.policy.restarter == "none" else advice
+    return Told(
+        what=f"{what}: {detail}",
+        reason=reason,
+        tried=_restarts(draft),
+        why_no_more=_why_no_restart(draft, scene),
+        todo="Check gateway.api_key: the gateway lives and does not accept it." if refused else todo,
+    )
+
+
+def _incident(draft: Draft, scene: Scene) -> Told:
+    incident = draft.incident
+    assert incident is not None
+    waits = draft.gateway.canary_not_before - draft.now
+    canary = incident.canary
+    rows = (
+        (incident.cause is Reason.UPLINK_DOWN, "nothing is restarted until WhatsApp can be reached again"),
+        (incident.cause is Reason.STORE_DOWN, "nothing is restarted until the store is well again"),
+        (incident.proven, "the canary was healed, and the others follow one after the other"),
+        (canary is not None, f"{canary} is the canary, and is tried before any other"),
+        (waits > 0, f"the last canary was not healed; the next one not before {span(waits)}"),
+        (True, "one canary is tried before any other"),
+    )
+    tried = _restarts(draft)
+    if draft.gateway.canaries:
+        tried = (*tried, f"{count(draft.gateway.canaries, 'canary', 'canaries')} in vain")
+    names = incident.sessions
+    return Told(
+        what=f"{count(len(names), 'session')} of {len(draft.sessions)} fail together ({first_names(names)}). "
+        f"Likely cause: {TABLE[incident.cause].sentence}",
+        reason=incident.cause,
+        tried=tried,
+        why_no_more=held_back(draft) + next(text for holds, text in rows if holds),
+        todo=TABLE[incident.cause].advice or _look_at(scene, incident.cause),
+        sessions=names,
+    )
+
+
+def _look_at(scene: Scene, cause: Reason) -> str:
+    looks = {
+        Reason.UPLINK_DOWN: "Look at the network of this host: WhatsApp cannot be reached from here.",
+        Reason.STORE_DOWN: "Look at the database and the Redis of the gateway.",
+    }
+    return looks.get(cause, f"Look at the log of the gateway ({scene.policy.gateway_kind}).")
+
+
+def _store_down(draft: Draft, _scene: Scene) -> Told:
+    mistyped = draft.observation.mistyped
+    rows = (
+        (draft.gateway.store_down, "the gateway's database does not answer"),
+        (draft.observation.redis_ok is False, "the gateway's Redis does not answer"),
+        (bool(mistyped), f"the credential key in Redis has the wrong type: {first_names(mistyped)}"),
+    )
+    assert store_is_red(draft)
+    return Told(
+        what="; ".join(text for holds, text in rows if holds),
+        reason=Reason.STORE_DOWN,
+        tried=_restarts(draft),
+        why_no_more="a gateway that starts without its store throws identities away, so that nothing is restarted",
+        todo="Bring the gateway's database and Redis back, and do not restart the gateway before.",
+        sessions=mistyped,
+    )
+
+
+def _restart_wanted(draft: Draft, scene: Scene) -> Told:
+    names = wanting_by_hand(draft)
+    causes = Counter(draft.sessions[name].cause for name in names)
+    reason = max(sorted(causes), key=lambda cause: causes[cause])
+    return Told(
+        what=f"only a restart of the gateway process heals {first_names(names)}: {TABLE[reason].sentence}",
+        reason=reason,
+        tried=_restarts(draft),
+        why_no_more=_why_no_restart(draft, scene),
+        todo=f"When its database and its Redis answer, restart it. {how_to_restart(draft.observation.process)}",
+        sessions=names,
+    )
+
+
+def _breaker_open(draft: Draft, scene: Scene) -> Told:
+    wanted = need(draft, scene)
+    reason = Reason.NONE if wanted is None else wanted.reason
+    return Told(
+        what=f"a restart of the gateway did not heal: {TABLE[reason].sentence}",
+        reason=reason,
+        tried=_restarts(draft),
+        why_no_more=_why_no_restart(draft, scene),
+        todo="Look at the gateway's log for why it does not come back well.",
+        sessions=() if wanted is None else wanted.sessions,
+    )
+
+
+OF_GATEWAY: dict[AlertKind, Callable[[Draft, Scene], Told]] = {
+    AlertKind.GATEWAY_DOWN: _gateway_down,
+    AlertKind.INCIDENT: _incident,
+    AlertKind.STORE_DOWN: _store_down,
+    AlertKind.RESTART_WANTED: _restart_wanted,
+    AlertKind.BREAKER_OPEN: _breaker_open,
+}
+
+
+def _restarts(draft: Draft) -> tuple[str, ...]:
+    restarts = draft.gateway.restarts
+    if not restarts:
+        return ()
+    ago = span(draft.now - max(restarts))
+    return (f"{count(len(restarts), 'restart')} of the gateway because of us in the last day, the last one {ago} ago",)
+
+
+def _why_no_restart(draft: Draft, scene: Scene) -> str:
+    """What the gates of a restart of the process say."""
+    if draft.policy.restarter == "none":
+        return f"{held_back(draft)}nobody is configured to restart the gateway (recovery.restart_gateway.by is none)"
+    wanted = need(draft, scene)
+    block = None if wanted is None else first_block(Asked(wanted, draft, scene))
+    if block is None:
+        return "it is not so for long enough that the gateway would be restarted"
+    return block.text if block.until is None else f"{block.text}, for {span(block.until - draft.now)}"
