@@ -30,7 +30,7 @@ OF_SESSIONS = frozenset({AlertKind.INCIDENT, AlertKind.RESTART_WANTED})
 def track_episodes(draft: Draft, scene: Scene) -> None:
     """Compare what a person should know now with what was told, and put the difference into `draft.alerts`."""
     tell = draft.policy.tell
-    cases = {case.key: case for case in find_cases(draft, scene) if case.kind in tell}
+    cases = {case.key: case for case in find_cases(draft, scene) if case.kind in tell} if tell else {}
     known = {key: one for key, one in draft.episodes.items() if one.kind in tell}
     draft.episodes = {}
     over: list[Episode] = []
