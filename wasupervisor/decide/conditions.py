@@ -10,6 +10,7 @@ from wasupervisor.decide.probing import is_false_working
 from wasupervisor.decide.reasons import CONDITION_OF, TABLE, Nature
 from wasupervisor.decide.scene import FORGET_MISSING_AFTER, HOUR, OPERATOR_STOP_AFTER, Scene, expected, named
 from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.remedies import RemedyKind
 from wasupervisor.model.sessions import Condition, Reason, Sighting, State
 
 HEALS_AFTER_REFUSAL = 25.0
@@ -26,6 +27,8 @@ WORKED = frozenset({Condition.HEALTHY, Condition.SETTLING, Condition.SUSPECT})
 AWAY = frozenset({Condition.STOPPED, Condition.MISSING})
 LACKING = frozenset({Reason.UPLINK_DOWN, Reason.STORE_DOWN, Reason.RECONNECTING})
 """Causes after which a starting session gets its whole patience before it is called stuck."""
+MAYBE_STOPPED = frozenset({State.STOPPED, State.UNKNOWN, State.NOT_LOADED})
+"""States that do not say that it runs: whoever stopped it may still have it so."""
 CLAIM_TO_WORK = frozenset({Reason.FALSE_WORKING, Reason.FLAPPING, Reason.FIGHT})
 """Causes that hold although the gateway says working."""
 ASKS_UPLINK = frozenset({*WORKED, Condition.FAILING, Condition.UNKNOWN})
@@ -70,6 +73,7 @@ def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMem
     now, state = scene.now, sighting.state
     bad = state is not State.WORKING
     starting = state is State.STARTING
+    maybe_stopped = state in MAYBE_STOPPED
     same = state is memory.state and sighting.reason is memory.told and memory.absent_since is None
     going_on = same and not scene.gap
     in_one_run = going_on and memory.run == scene.run
@@ -87,17 +91,21 @@ def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMem
         bad_since=_began(None if back else memory.bad_since, now) if bad else None,
         working_since=None if bad else _began(memory.working_since if in_one_run else None, now),
         patience_from=_patience_from(memory, state, in_one_run, scene) if bad else None,
-        run=memory.run if state is State.STOPPED else scene.run,
-        operator_stopped=memory.operator_stopped and state is State.STOPPED,
-        half_restarted=memory.half_restarted and state is State.STOPPED,
+        run=memory.run if maybe_stopped else scene.run,
+        operator_stopped=memory.operator_stopped and maybe_stopped,
+        half_restarted=memory.half_restarted and maybe_stopped,
         diagnosed=memory.diagnosed and bad,
         refused=starting and ((memory.refused and memory.run == scene.run) or scene.uplink_refused),
         fallen=fallen_since(memory, sighting, scene),
-        parked=memory.parked and (state is State.STOPPED or memory.attempt is not None),
+        parked=memory.parked and (maybe_stopped or _is_being_parked(memory)),
         absent_since=None,
         absent_samples=0,
     )
     return memory if changed == memory else changed
+
+
+def _is_being_parked(memory: SessionMemory) -> bool:
+    return memory.attempt is not None and memory.attempt.kind is RemedyKind.PARK_SESSION
 
 
 def _began(known: float | None, now: float) -> float:

@@ -81,16 +81,26 @@ class Draft:
             keeper=self.observation.process.keeper,
             listed=name in self.listed,
             disk_low=self.observation.disk_low,
+            all_diagnosed=self._all_diagnosed(),
             mistyped=name in self.observation.mistyped,
             ordered=ordered,
             forced=forced,
         )
 
+    def new_id(self) -> str:
+        """The id of an action."""
+        identity = f"a{self.next_id}"
+        self.next_id += 1
+        return identity
+
+    def _all_diagnosed(self) -> bool:
+        names = () if self.incident is None else self.incident.sessions
+        return bool(names) and all(self.sessions[name].diagnosed for name in names)
+
     def book(self, asked: Asked) -> str:
         """Put a remedy on the books and among those to be performed. Returns its id."""
         name, session, kind, now = asked.name, asked.session, asked.remedy, self.now
-        identity = f"a{self.next_id}"
-        self.next_id += 1
+        identity = self.new_id()
         why = self._why(asked)
         self.remedies.append(
             Remedy(
@@ -118,8 +128,8 @@ class Draft:
                 lone=asked.is_lone,
                 run=asked.scene.run,
             ),
-            parked=kind is RemedyKind.PARK_SESSION,
-            made=(*(at for at in session.made if now - at < HOUR), now),
+            parked=session.parked or kind is RemedyKind.PARK_SESSION,
+            made=_made(session, kind, now),
             breaker=breaker,
             withheld="",
         )
@@ -147,6 +157,12 @@ class Draft:
         if session.breaker.state is BreakerState.OPEN:
             text += "; the breaker is half-open, this one decides"
         return f"{text}; it is the one canary, for no other session works" if asked.is_lone else text
+
+
+def _made(session: SessionMemory, kind: RemedyKind, now: float) -> tuple[float, ...]:
+    """What counts for its budget: a stop is no login, and must not keep a person from starting it again."""
+    recent = tuple(at for at in session.made if now - at < HOUR)
+    return recent if kind is RemedyKind.PARK_SESSION else (*recent, now)
 
 
 def forget_old(session: SessionMemory, now: float) -> SessionMemory:

@@ -64,6 +64,8 @@ class Asked(Value, frozen=True):
     listed: bool = True
     """Whether this look read the session at all."""
     disk_low: bool = False
+    all_diagnosed: bool = False
+    """Every session of the incident had its diagnosing restart in vain."""
     mistyped: bool = False
     """Its credential key in Redis has the wrong type."""
     ordered: bool = False
@@ -185,8 +187,11 @@ def _killing(asked: Asked) -> Found:
 
 
 def _diagnosed(asked: Asked) -> Found:
-    """In an incident a second failure does not tell that the account is unlinked, and a third would not either."""
-    if not asked.session.diagnosed or asked.session.cause is not Reason.UNEXPLAINED:
+    """In an incident a second failure does not tell that the account is unlinked, and a third would not either.
+
+    When every one of them had its restart, canaries go on at their pace, so that none is given up.
+    """
+    if not asked.session.diagnosed or asked.session.cause is not Reason.UNEXPLAINED or asked.all_diagnosed:
         return None
     return "its one diagnosing restart was made; the others of the incident tell whether it was the account", None
 
@@ -356,7 +361,7 @@ ROWS: tuple[Row, ...] = (
         True,
         parks=False,
     ),
-    Row("backoff", Kind.TURN, "the wait after the last remedy is not over", _backoff, parks=False),
+    Row("backoff", Kind.TURN, "the wait after the last remedy is not over", _backoff),
     Row("session_budget", Kind.LIMIT, "the session's budget for the hour is spent", _session_budget, parks=False),
     Row(
         "sessions_budget", Kind.LIMIT, "the budget of all sessions for the hour is spent", _sessions_budget, parks=False

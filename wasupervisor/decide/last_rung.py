@@ -99,8 +99,8 @@ def _is_stuck(name: str, session: SessionMemory, scene: Scene) -> bool:
 ROWS: tuple[Row, ...] = (
     Row(
         "gone",
-        "its process is not there for `recovery.gateway.gone_after` and nothing brought it back (found by its port: for "
-        "`hung_after` too, for one that is starting does not listen yet)",
+        "its process is not there for `recovery.gateway.gone_after` and nothing brought it back (looked for by its "
+        "port: for `hung_after`, for one that is starting does not listen yet)",
         _gone,
     ),
     Row("hung", "its process is there and its API does not answer for `recovery.gateway.hung_after`", _hung),

@@ -87,7 +87,7 @@ ROWS: tuple[ReasonRow, ...] = (
         R.REPLACED,
         N.FATAL,
         "another client uses the same credentials",
-        "Stop the other gateway that runs this session, then order: wasupervisor recover.",
+        "Stop the other gateway that runs this session; `wasupervisor recover SESSION` then goes on here.",
     ),
     ReasonRow(
         R.OUTDATED,
@@ -152,14 +152,15 @@ ROWS: tuple[ReasonRow, ...] = (
     ReasonRow(
         R.PARKED,
         N.PERSON,
-        "it hammered WhatsApp with logins in vain, so that it was stopped with its credentials kept",
-        "Open WhatsApp on the phone and read what it says; then order: wasupervisor recover.",
+        "it is parked: stopped with its credentials kept, until a person recovers it",
+        "Open WhatsApp on the phone and read what it says; `wasupervisor recover SESSION` then starts it again.",
     ),
     ReasonRow(
         R.BAD_SESSION,
-        N.TRANSIENT,
+        N.PERSON,
         "the engine says that the data of the session is broken",
-        "If one restart does not heal it: put a copy of its data back, or link the phone again.",
+        "Restart it once: wasupervisor restart SESSION. If that does not heal it: put a copy of its data back, or link "
+        "the phone again.",
     ),
     ReasonRow(
         R.DEAF,

@@ -141,11 +141,18 @@ def _wait_for_process(draft: Draft, scene: Scene, attempt: GatewayAttempt, *, la
     renewed = draft.gateway.run != attempt.run or not scene.run_known
     if renewed and draft.observation.look.sightings is not None and draft.now > attempt.ended:
         draft.gateway = replace(draft.gateway, attempt=replace(attempt, back_at=draft.now))
+        for name in _fighting(draft, attempt):
+            draft.sessions[name] = replace(draft.sessions[name], fought=draft.now)
         for name in attempt.sessions if attempt.cause is Reason.FIGHT else ():
             if name in draft.sessions:  # what falls from now on is no fight of the process that has ended
                 draft.sessions[name] = replace(draft.sessions[name], fought=draft.now, fallen=())
     elif late:
         _failed(draft, attempt, "no new process was seen that answers")
+
+
+def _fighting(draft: Draft, attempt: GatewayAttempt) -> list[str]:
+    """Whom the new process gives an end to a fight: if they fight again, it is with another program."""
+    return [name for name in attempt.sessions if attempt.cause is Reason.FIGHT and name in draft.sessions]
 
 
 def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back_at: float) -> None:
