@@ -529,7 +529,7 @@ def test_in_vain_and_then_fatal_are_two_episodes(ear: Ear) -> None:
 
 
 def test_a_held_breaker_needs_a_person(ear: Ear) -> None:
-    ear.change(told(State.FAILED, Reason.BAD_SESSION))
+    ear.change(told(State.FAILED, Reason.CONNECTION_LOST))
     ear.run(60)
     ear.meddle(breaker=Breaker(state=BreakerState.HELD))
     ear.look()
