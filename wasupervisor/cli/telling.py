@@ -40,10 +40,10 @@ def claim_row(session: dict[str, Any]) -> list[Row]:
 
 def ahead_rows(session: dict[str, Any], coming: str | None) -> list[Row]:
     """What happens next, what a person should do, and where there is more to read; each thing once."""
-    advice, reason = session.get("advice"), session["reason"]
+    advice, reason = (session.get("advice") or "").replace("SESSION", session["name"]), session["reason"]
     if coming == f"nothing is done: {sentence(reason)}":
         coming = "nothing is done while that is so"
-    rows = [("next", coming)] if coming and coming != advice else []
+    rows = [("next", coming)] if coming and coming != session.get("advice") else []
     rows += [("to do", advice)] if advice else []
     if reason in set(Reason) - {Reason.NONE}:
         rows.append(("more", f"{PAGES}/{reason}.md"))

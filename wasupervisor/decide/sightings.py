@@ -105,7 +105,7 @@ def _tell_condition(draft: Draft, scene: Scene, name: str, before: SessionMemory
         advice = row.advice if after.condition is not Condition.FAILING else ""
         draft.say(EntryKind.CONCLUDED, f"{text}. {advice}" if advice else text, name, warn=True)
     elif after.condition is Condition.SETTLING and after.state is State.WORKING:
-        draft.say(EntryKind.CONCLUDED, _works_again(before, scene), name)
+        draft.say(EntryKind.CONCLUDED, _works_again(draft, before, scene), name)
     elif old is not None or after.condition is Condition.STOPPED:
         told = "" if after.cause is Reason.NONE else f": {row.sentence}"
         if after.condition is Condition.SUSPECT and after.cause is Reason.STOPPED:
@@ -113,9 +113,9 @@ def _tell_condition(draft: Draft, scene: Scene, name: str, before: SessionMemory
         draft.say(EntryKind.CONCLUDED, f"{after.condition}{told}", name)
 
 
-def _works_again(before: SessionMemory | None, scene: Scene) -> str:
+def _works_again(draft: Draft, before: SessionMemory | None, scene: Scene) -> str:
     stays = f"healthy if it stays so for {span(scene.policy.stable_for)}"
     if before is None or before.bad_since is None:
         return f"it works; {stays}"
-    by_itself = ", by itself" if before.attempt is None and before.failures == 0 else ""
-    return f"it works again after {span(scene.now - before.bad_since)}{by_itself}; {stays}"
+    untouched = before.attempt is None and before.failures == 0 and draft.gateway.attempt is None
+    return f"it works again after {span(scene.now - before.bad_since)}{', by itself' if untouched else ''}; {stays}"

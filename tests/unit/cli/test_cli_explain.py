@@ -80,6 +80,15 @@ def test_what_comes_next_does_not_repeat_the_headline(daemon: Daemon) -> None:
     assert "  next      nothing is done while that is so\n" in text
 
 
+def test_a_command_can_be_copied(daemon: Daemon) -> None:
+    advice = TABLE[Reason.PARKED].advice
+    answers_about(daemon, document(session("s1", "needs_human", "parked", next=advice, advice=advice)), [])
+    text = explain(daemon, "s1")
+    assert text.count("to do     Open WhatsApp") == 1
+    assert "`wasupervisor recover s1` then starts it again.\n" in text
+    assert "  next " not in text
+
+
 def test_a_healthy_session_needs_no_page_and_nothing_to_do(daemon: Daemon) -> None:
     answers_about(daemon, document(session("s1")), [])
     lines = explain(daemon, "s1").splitlines()

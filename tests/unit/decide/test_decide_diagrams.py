@@ -202,6 +202,19 @@ def test_every_edge_leads_between_places_that_are_explained(diagram: Diagram) ->
     assert {name for group in diagram.groups.values() for name in group} <= places
 
 
+def test_what_came_back_with_a_restart_of_the_gateway_did_not_come_by_itself() -> None:
+    meanwhile = [
+        entry.text
+        for seed in range(WALKS // 2)
+        for before, decision in Walk(seed).steps()
+        for entry in decision.journal
+        if before.gateway.attempt is not None and decision.memory.gateway.attempt is not None
+        if entry.text.startswith("it works again")
+    ]
+    assert meanwhile
+    assert [text for text in meanwhile if "by itself" in text] == []
+
+
 def test_a_park_by_itself_is_walked_says_why_and_leaves_the_breaker_alone() -> None:
     parks = [
         (decision.memory.sessions[remedy.session].breaker.state, remedy.why)
