@@ -100,6 +100,8 @@ class Site:
         self.orders = self.uplink_asked = 0
         self.uplink_good_at = 0.0
         """When a gateway here would last have got through."""
+        self.store_good_at = 0.0
+        """When the gateway's database last answered."""
         self._start = start
         self._unwritable = 0
         self.promises = promises(self)
@@ -205,6 +207,11 @@ class Site:
         """The truth."""
         return self.world.uplink in GOOD
 
+    @property
+    def store_good(self) -> bool:
+        """The truth."""
+        return not isinstance(self.world, EvolutionWorld) or self.world.database_up
+
     # What happens
 
     def happen(self, event: AnyEvent) -> None:
@@ -225,10 +232,12 @@ class Site:
         elif isinstance(event, faults.HttpCalm):
             self.door.calm()
         else:
-            was_good = self.uplink_good
+            was_good, had_store = self.uplink_good, self.store_good
             apply(self.world, event)  # type: ignore[arg-type]
             if was_good:
                 self.uplink_good_at = self.now
+            if had_store:
+                self.store_good_at = self.now
 
     def _hit(self, event: faults.SessionFault) -> list[str]:
         return list(self.world.sessions) if event.session == "*" else [event.session]

@@ -45,6 +45,7 @@ class StepPromises(Witness):
         own = [remedy for remedy in decision.remedies if not remedy.ordered]
         if decision.remedies and not observation.state_writable:
             self._broken("nothing is done that cannot be written", str(decision.remedies))
+        self._keys(observation, decision)
         if not own:
             return
         if not self.site.policy.act:
@@ -65,6 +66,17 @@ class StepPromises(Witness):
             for remedy in own:
                 if remedy.session in incident.sessions and incident.canary != remedy.session:
                     self._broken("an incident has one canary", f"{remedy.session} beside {incident.canary}")
+
+    def _keys(self, observation: Observation, decision: Decision) -> None:
+        """What our own look at Redis tells, when a remedy is decided."""
+        for remedy in decision.remedies:
+            whole = remedy.kind is RemedyKind.RESTART_GATEWAY
+            if remedy.kind is RemedyKind.PARK_SESSION:
+                continue
+            if remedy.session in observation.mistyped or (whole and observation.mistyped):
+                self._broken("no restart with a mistyped credential key", f"{remedy}: {observation.mistyped}")
+            if observation.redis_ok is False and not remedy.forced:
+                self._broken("no remedy without the gateway's store", str(remedy))
 
     def _journal(self, before: Memory, observation: Observation, decision: Decision) -> None:
         lines = {(entry.kind, entry.session) for entry in decision.journal}
