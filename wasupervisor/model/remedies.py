@@ -82,6 +82,8 @@ class OrderKind(StrEnum):
     RESTART = "restart"
     PARK = "park"
     RESTART_GATEWAY = "restart_gateway"
+    QR = "qr"
+    """See the QR code of a session that waits for one. What the code says is in no order, reply or entry."""
     PAUSE = "pause"
     RESUME = "resume"
 
@@ -121,5 +123,5 @@ class Reply(Value, frozen=True):
     current_status: str | None = None
     needs_qr: bool = False
     action: str | None = None
-    """The id of the remedy that was begun."""
+    """The id of the remedy that was begun, or of the QR code that is asked for."""
     retry_after: float | None = None

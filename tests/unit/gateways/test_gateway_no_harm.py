@@ -1,9 +1,14 @@
-"""No adapter can log a session out, remove it, make one, or ask for a QR: neither its source nor its calls."""
+"""No adapter of the loop can log a session out, remove it, make one, or ask for a QR: neither its source nor its calls.
+
+The operator's adapters are the one exception, for one call each, and nothing that the loop imports knows them.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,8 @@ from wasupervisor.gateways.evolution import UNAVAILABLE
 
 FOLDER = Path(wasupervisor.gateways.__file__).parent
 SOURCES = sorted(FOLDER.glob("*.py"))
+OPERATORS = {"operator_waha.py": "/api/{}/auth/qr?format=raw", "operator_evolution.py": "/instance/connect/"}
+"""The only sources that may name a forbidden call, and the only one that each may name."""
 
 FORBIDDEN = (
     "logout", "log-out", "delete", "remove", "create", "/connect/", "/qr", "/stop", "/auth/", "pair", "/environment",
@@ -68,6 +75,8 @@ def test_there_are_sources_to_read() -> None:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_no_source_names_a_call_that_destroys(source: Path) -> None:
     for text in texts(source):
+        if text == OPERATORS.get(source.name):
+            continue
         # Sentences for people are no calls; what is called has no blank in it.
         if " " not in text and not (source.name == "codes.py" and text in EVENTS):
             assert [word for word in FORBIDDEN if word in text.lower()] == []
@@ -77,7 +86,7 @@ def test_no_source_names_a_call_that_destroys(source: Path) -> None:
 def test_every_path_and_method_in_the_sources_is_known(source: Path) -> None:
     for text in texts(source):
         if re.fullmatch(r"/[A-Za-z].*", text):
-            assert text in PATHS
+            assert text in PATHS or text == OPERATORS.get(source.name)
         if re.fullmatch(r"GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS", text):
             assert text in METHODS
 
@@ -86,6 +95,34 @@ def test_every_path_and_method_in_the_sources_is_known(source: Path) -> None:
 def test_no_source_calls_a_method_of_the_library_by_its_verb(source: Path) -> None:
     called = {node.attr for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.Attribute)}
     assert called & {"delete", "patch", "put", "post", "options"} == set()
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_the_operators_adapters_name_their_one_call_once_and_are_looked_at(name: str) -> None:
+    assert list(texts(FOLDER / name)).count(OPERATORS[name]) == 1
+    assert any(word in OPERATORS[name] for word in FORBIDDEN)
+
+
+def test_nobody_in_the_room_knows_the_operators_adapters_but_themselves() -> None:
+    knowing = {source.name for source in SOURCES if "gateways.operator" in source.read_text()}
+    assert knowing == {"operator.py", *OPERATORS}
+
+
+LOOP = "runtime.cycle runtime.performing runtime.probing runtime.watch runtime.wiring decide.step"
+
+
+def test_what_the_loop_imports_does_not_bring_the_operators_adapters_along() -> None:
+    code = "import sys\n" + "".join(f"import wasupervisor.{one}\n" for one in LOOP.split())
+    code += "from wasupervisor.gateways import evolution, waha\n"
+    code += "print(*(name for name in sys.modules if 'gateways.operator' in name))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    assert ran.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("kind", ["waha", "evolution"])
+def test_the_adapters_of_the_loop_have_no_verb_for_it(kind: str) -> None:
+    gateway = open_gateway(kind, "http://h:1", None, timeout=1.0, action_timeout=1.0, clock=lambda: 0.0)
+    assert [name for name in dir(gateway) if "qr" in name.lower()] == []
 
 
 def test_the_loop_sees_the_harmless_verbs_only() -> None:
