@@ -198,7 +198,6 @@ def _start_stopped(draft: Draft, scene: Scene, name: str) -> Answer:
     draft.sessions[name] = replace(
         _reset(stopped, draft.now),
         operator_stopped=False,
-        parked=False,
         condition=Condition.STOPPED,
         cause=Reason.NOT_STARTED,
     )

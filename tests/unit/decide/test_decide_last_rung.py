@@ -1,4 +1,4 @@
-"""What nothing but a restart of the gateway heals: a false open, a fight, not loaded, a refused upgrade, all starting."""
+"""What only a restart of the gateway heals: a false open, a fight, not loaded, a refused upgrade, all starting."""
 
 from __future__ import annotations
 
