@@ -134,10 +134,9 @@ def _taken(before: Memory, decision: Decision) -> Iterator[Step]:
     for name in before.sessions.keys() | after.sessions.keys():
         old, new = before.sessions.get(name), after.sessions.get(name)
         yield drawn.CONDITIONS.title, old.condition if old else "", new.condition if new else ""
-        if new:
+        if new:  # with a session that is forgotten its breaker and its remedy are, too
             yield drawn.BREAKER.title, old.breaker.state if old else "", new.breaker.state
-        begun = new.attempt if new else None
-        yield from _of_remedy(old.attempt if old else None, begun, _verdict(decision, name))
+            yield from _of_remedy(old.attempt if old else None, new.attempt, _verdict(decision, name))
     yield drawn.INCIDENT.title, _incident(before), _incident(after)
     yield drawn.READINESS.title, _readiness(before), _readiness(after)
 
