@@ -11,6 +11,7 @@ from wasupervisor.decide.gates import Block, Kind, first_block
 from wasupervisor.decide.ladder import WAHA, remedy_for, wants_gateway_restart
 from wasupervisor.decide.last_rung import Need
 from wasupervisor.decide.memory import Breaker, SessionMemory
+from wasupervisor.decide.qr import show_qr
 from wasupervisor.decide.reasons import QR_REASONS, TABLE, Nature
 from wasupervisor.decide.restarts import book
 from wasupervisor.decide.scene import Scene
@@ -75,9 +76,14 @@ def _about_session(draft: Draft, scene: Scene, order: Order) -> None:
         verdict, text, retry_after = _restart(draft, scene, name, forced=order.force)
     elif order.kind is OrderKind.PARK:
         verdict, text, retry_after = _park(draft, scene, name)
+    elif order.kind is OrderKind.QR:
+        verdict, text, retry_after = show_qr(draft, scene, name)
     else:
         verdict, text, retry_after = _recover(draft, scene, name)
     after = draft.sessions[name]
+    action = draft.remedies[-1].id if len(draft.remedies) > begun else None
+    if order.kind is OrderKind.QR and verdict is Verdict.ACCEPTED:
+        action = draft.new_id()
     draft.replies.append(
         Reply(
             order_id=order.id,
@@ -86,7 +92,7 @@ def _about_session(draft: Draft, scene: Scene, order: Order) -> None:
             previous_status=before,
             current_status="recovering" if after.attempt is not None else after.condition,
             needs_qr=after.cause in QR_REASONS,
-            action=draft.remedies[-1].id if len(draft.remedies) > begun else None,
+            action=action,
             retry_after=retry_after,
         )
     )

@@ -6,12 +6,13 @@ import math
 import pwd
 import re
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 import anyio
 import msgspec
 from anyio import to_thread
+from msgspec.structs import replace
 
 from wasupervisor.config.units import parse_duration
 from wasupervisor.model.journal import EntryKind, Recorded
@@ -20,6 +21,9 @@ from wasupervisor.report.connection import Request, Response
 from wasupervisor.runtime.inbox import Inbox, NoAnswerError
 from wasupervisor.runtime.reload import Reloaded
 from wasupervisor.store.errors import StoreError
+
+if TYPE_CHECKING:
+    from wasupervisor.gateways.operator import QrAnswer
 
 STATUS_OF: dict[Verdict, int] = {
     Verdict.ACCEPTED: 202,
@@ -50,6 +54,10 @@ class Daemon(Protocol):
 
     async def reload(self) -> Reloaded:
         """Read the configuration again."""
+        ...
+
+    async def show_qr(self, session: str, by: str) -> QrAnswer:
+        """Fetch the QR code of a session for somebody; that it may be, is on the books."""
         ...
 
     async def history(
@@ -88,6 +96,7 @@ class Control:
         self._read_only = read_only
         self._answer_within = answer_within
         session = r"/sessions/([^/]+)"
+        self._qr = re.compile(f"{session}/qr")
         self._verbs: tuple[tuple[re.Pattern[str], _Verb], ...] = (
             (re.compile(f"{session}/recover"), self._session_verb(OrderKind.RECOVER)),
             (re.compile(f"{session}/restart"), self._session_verb(OrderKind.RESTART)),
@@ -102,6 +111,8 @@ class Control:
         """Answer one request."""
         if request.path == "/history":
             return await self._history(request) if request.method in ("GET", "HEAD") else _only("GET, HEAD")
+        if (asked := self._qr.fullmatch(request.path)) is not None:
+            return await self._show_qr(request, unquote(asked[1])) if request.method == "GET" else _only("GET")
         for pattern, verb in self._verbs:
             match = pattern.fullmatch(request.path)
             if match is not None:
@@ -153,6 +164,20 @@ class Control:
             return Response.json(503, {"error": str(error)})
         return _response(reply)
 
+    async def _show_qr(self, request: Request, name: str) -> Response:
+        """The one answer with a secret in it: decided and on the books first, fetched then, and kept nowhere."""
+        by = await _who(request)
+        try:
+            reply = await self._inbox.put(Order(id="", kind=OrderKind.QR, session=name, by=by), self._answer_within())
+        except NoAnswerError as error:
+            return Response.json(503, {"error": str(error)})
+        if reply.verdict is not Verdict.ACCEPTED:
+            return _response(reply)
+        answer = await self._daemon.show_qr(name, by)
+        if answer.code is None:
+            return _response(replace(reply, verdict=Verdict.WITHHELD, text=answer.text))
+        return Response.json(200, {**_body(reply), "text": answer.text, "qr": answer.code})
+
     async def _history(self, request: Request) -> Response:
         query = {key: values[-1] for key, values in request.query.items()}
         try:
@@ -201,20 +226,20 @@ def _response(reply: Reply) -> Response:
     headers: tuple[tuple[str, str], ...] = ()
     if reply.retry_after is not None and reply.verdict is Verdict.LATER:
         headers = (("Retry-After", str(max(1, math.ceil(reply.retry_after)))),)
-    return Response.json(
-        STATUS_OF[reply.verdict],
-        {
-            "action": reply.action,
-            "accepted": reply.verdict is Verdict.ACCEPTED,
-            "verdict": reply.verdict,
-            "text": reply.text,
-            "previous_status": reply.previous_status,
-            "current_status": reply.current_status,
-            "needs_qr": reply.needs_qr,
-            "retry_after": reply.retry_after,
-        },
-        headers,
-    )
+    return Response.json(STATUS_OF[reply.verdict], _body(reply), headers)
+
+
+def _body(reply: Reply) -> dict[str, object]:
+    return {
+        "action": reply.action,
+        "accepted": reply.verdict is Verdict.ACCEPTED,
+        "verdict": reply.verdict,
+        "text": reply.text,
+        "previous_status": reply.previous_status,
+        "current_status": reply.current_status,
+        "needs_qr": reply.needs_qr,
+        "retry_after": reply.retry_after,
+    }
 
 
 async def _who(request: Request) -> str:

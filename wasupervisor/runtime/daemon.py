@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 import msgspec
@@ -24,6 +24,7 @@ from wasupervisor.model.journal import Entry, EntryKind, Recorded
 from wasupervisor.report.http import Server
 from wasupervisor.runtime.control import Control
 from wasupervisor.runtime.parts import Parts
+from wasupervisor.runtime.qr import fetch_qr, qr_entry
 from wasupervisor.runtime.reload import Reloaded, Reloader
 from wasupervisor.runtime.startup import StartError, listen_tcp, listen_unix
 from wasupervisor.runtime.state import OpenState, open_state
@@ -32,6 +33,9 @@ from wasupervisor.runtime.tending import Mishaps, attempt, tend
 from wasupervisor.runtime.watch import Watch
 from wasupervisor.runtime.wiring import open_watch
 from wasupervisor.store.errors import StoreError
+
+if TYPE_CHECKING:
+    from wasupervisor.gateways.operator import QrAnswer
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +141,12 @@ class Daemon:
     async def reload(self) -> Reloaded:
         """Read the configuration again and swap it in, or keep the running one and say why."""
         return await self._reloader.reload()
+
+    async def show_qr(self, session: str, by: str) -> QrAnswer:
+        """Fetch the QR code of a session for somebody, and say in the journal to whom it was shown."""
+        answer = await fetch_qr(self._reloader.settings.gateway, session, self._clock)
+        self._parts.cycle.note(qr_entry(session, by, answer))
+        return answer
 
     async def history(
         self,

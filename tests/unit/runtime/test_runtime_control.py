@@ -16,6 +16,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from wasupervisor.gateways.operator import QrAnswer
 from wasupervisor.model.journal import Entry, EntryKind, Recorded
 from wasupervisor.model.remedies import Order, OrderKind, Reply, Verdict
 from wasupervisor.model.sessions import Reason
@@ -63,6 +64,7 @@ class Daemon:
         self.reply: Reply | None = ACCEPTED
         self.orders: list[Order] = []
         self.reloaded = Reloaded(True, "taken")
+        self.qr = QrAnswer("2@secret", "valid for 20 s")
         self.asked: list[tuple[Any, ...]] = []
         self.error: Exception | None = None
         self._woken = anyio.Event()
@@ -82,6 +84,10 @@ class Daemon:
 
     async def reload(self) -> Reloaded:
         return self.reloaded
+
+    async def show_qr(self, session: str, by: str) -> QrAnswer:
+        self.asked.append((session, by))
+        return self.qr
 
     async def history(self, *arguments: Any) -> list[Recorded]:
         if self.error is not None:
@@ -190,6 +196,47 @@ async def test_what_is_withheld_has_its_status_and_says_when_to_ask_again(
     assert (answer.json["accepted"], answer.json["text"]) == (False, "why")
 
 
+async def test_a_qr_is_decided_first_and_fetched_then_for_whom_asked(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call("GET", "/sessions/a%2Fb/qr")
+    assert answer.status == 200
+    assert (answer.json["qr"], answer.json["text"], answer.json["accepted"]) == ("2@secret", "valid for 20 s", True)
+    assert answer.json["action"] == "a7"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert [(one.kind, one.session, one.by) for one in it.orders] == [(OrderKind.QR, "a/b", ME)]
+    assert it.asked == [("a/b", ME)]
+
+
+async def test_a_qr_that_the_gateway_does_not_give_is_withheld_with_its_reason(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        it.qr = QrAnswer(None, "WAHA says WORKING now, and shows none")
+        answer = await it.call("GET", "/sessions/s1/qr")
+    assert answer.status == 409
+    assert (answer.json["accepted"], answer.json["text"]) == (False, "WAHA says WORKING now, and shows none")
+    assert "qr" not in answer.json
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "retry"),
+    [(Verdict.WITHHELD, 409, None), (Verdict.LATER, 429, "13"), (Verdict.UNKNOWN_SESSION, 404, None)],
+)
+async def test_a_qr_that_is_not_decided_for_is_never_fetched(
+    tmp_path: Path, verdict: Verdict, status: int, retry: str | None
+) -> None:
+    async with daemon(tmp_path) as it:
+        it.reply = Reply(order_id="", verdict=verdict, text="why", retry_after=12.1)
+        answer = await it.call("GET", "/sessions/s1/qr")
+    assert (answer.status, answer.headers.get("Retry-After"), answer.json["text"]) == (status, retry, "why")
+    assert it.asked == []
+
+
+async def test_a_qr_at_a_stop_is_refused_in_words(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        it.inbox.close("the daemon is stopping")
+        answer = await it.call("GET", "/sessions/s1/qr")
+    assert (answer.status, answer.json, it.asked) == (503, {"error": "the daemon is stopping"}, [])
+
+
 async def test_an_order_that_no_step_takes_is_answered_all_the_same(tmp_path: Path) -> None:
     async with daemon(tmp_path, within=0.05) as it:
         it.reply = None
@@ -246,6 +293,8 @@ async def test_a_pause_that_makes_no_sense_says_why(tmp_path: Path, body: object
         ("DELETE", "/reload", "POST"),
         ("OPTIONS", "/resume", "POST"),
         ("POST", "/history", "GET, HEAD"),
+        ("POST", "/sessions/s1/qr", "GET"),
+        ("HEAD", "/sessions/s1/qr", "GET"),
     ],
 )
 async def test_another_method_than_the_verbs_own_changes_nothing(
@@ -259,7 +308,7 @@ async def test_another_method_than_the_verbs_own_changes_nothing(
 
 @pytest.mark.parametrize(
     "path",
-    ["/gateway/stop", "/redis/check", "/queue/retry-failed", "/sessions/s1/qr", "/sessions/a/b/restart", "/pause/"],
+    ["/gateway/stop", "/redis/check", "/queue/retry-failed", "/sessions/a/b/restart", "/pause/"],
 )
 async def test_what_is_not_built_goes_to_the_read_only_routes_which_do_not_know_it(tmp_path: Path, path: str) -> None:
     async with daemon(tmp_path) as it:
@@ -279,7 +328,9 @@ async def test_a_reload_answers_whether_it_was_taken_and_what_is_wrong(tmp_path:
 
 async def test_the_journal_is_asked_as_the_query_says(tmp_path: Path) -> None:
     async with daemon(tmp_path) as it:
-        answer = await it.call("GET", "/history?session=a%20b&since=12.5&shared=1&until=99.5&kind=remedy&kind=seen&limit=99999")
+        answer = await it.call(
+            "GET", "/history?session=a%20b&since=12.5&shared=1&until=99.5&kind=remedy&kind=seen&limit=99999"
+        )
         await it.call("GET", "/history")
         head = await it.call("HEAD", "/history")
     assert it.asked[0] == ("a b", 12.5, (EntryKind.REMEDY, EntryKind.SEEN), 10_000, 99.5, True)
