@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from wasupervisor.decide import confirm, gates, gateway_gates, last_rung
+from wasupervisor.decide import confirm, gates, gateway_gates, last_rung, qr
 from wasupervisor.decide.diagrams import CONDITIONS, DIAGRAMS, Diagram, Edge
 from wasupervisor.decide.ladder import EVOLUTION, WAHA, Rung
 from wasupervisor.decide.ladder import ROWS as RUNGS
@@ -84,6 +84,7 @@ def decisions() -> str:
         ("What may stand against a remedy of a session", f"{GATES_INTRODUCTION}\n{_gates(gates.ROWS)}"),
         ("What may stand against a restart of the gateway process", _gates(gateway_gates.ROWS)),
         ("The last look before a remedy", _objections()),
+        ("What stands against showing a QR code", _refusals()),
         ("What WAHA says", _waha()),
         ("What Evolution's truths mean together", _truths()),
         ("Why WhatsApp closes a connection", _codes()),
@@ -178,6 +179,10 @@ def _objections() -> str:
     rows = ((row.text, _yes(row.for_ordered)) for row in confirm.ROWS)
     heads = ("the remedy is not made when", "holds against `restart` too")
     return f"Nothing is objected to `--force`.\n\n{_table(heads, rows)}"
+
+
+def _refusals() -> str:
+    return _table(("code", "refused when"), ((f"`{row.code}`", row.sentence) for row in qr.ROWS))
 
 
 def _waha() -> str:

@@ -38,7 +38,7 @@ SEEN: tuple[Sighting | None, ...] = (
     None,
 )
 
-WALKS, STEPS = 40, 1200
+WALKS, SOME, STEPS = 40, 10, 1200
 
 
 def policy(random: Random) -> Policy:
@@ -204,7 +204,7 @@ def test_every_edge_leads_between_places_that_are_explained(diagram: Diagram) ->
 def test_what_came_back_with_a_restart_of_the_gateway_did_not_come_by_itself() -> None:
     meanwhile = [
         entry.text
-        for seed in range(WALKS // 2)
+        for seed in range(SOME)
         for before, decision in Walk(seed).steps()
         for entry in decision.journal
         if before.gateway.attempt is not None and decision.memory.gateway.attempt is not None
@@ -217,7 +217,7 @@ def test_what_came_back_with_a_restart_of_the_gateway_did_not_come_by_itself() -
 def test_a_park_by_itself_is_walked_says_why_and_leaves_the_breaker_alone() -> None:
     parks = [
         (decision.memory.sessions[remedy.session].breaker.state, remedy.why)
-        for seed in range(WALKS // 2)
+        for seed in range(SOME)
         for _, decision in Walk(seed).steps()
         for remedy in decision.remedies
         if remedy.kind is RemedyKind.PARK_SESSION and not remedy.ordered
