@@ -69,6 +69,10 @@ class Client:
         """The JSON answer to a GET; of any status."""
         return self._call("GET", f"{path}?{urlencode(query, doseq=True, errors='replace')}" if query else path)[1]
 
+    def ask(self, path: str) -> tuple[int, Any]:
+        """Status and JSON answer of a GET."""
+        return self._call("GET", path)
+
     def post(self, path: str, body: dict[str, object] | None = None) -> tuple[int, Any]:
         """Status and JSON answer of a changing request."""
         return self._call("POST", path, json.dumps(body or {}).encode())

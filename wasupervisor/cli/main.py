@@ -29,6 +29,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "recover": ("verbs", "recover", "Reset a session's breaker and begin its ladder now."),
     "restart": ("verbs", "restart", "Restart a session, or the gateway (--gateway), now."),
     "park": ("verbs", "park", "Stop a session that logs in over and over in vain; nothing is lost."),
+    "qr": ("qr", "qr", "The QR code of a session that waits for one, to link a phone."),
     "pause": ("verbs", "pause", "Hands off: nothing is repaired until resumed."),
     "resume": ("verbs", "resume", "End a pause."),
     "reload": ("verbs", "reload", "Read the configuration again."),
