@@ -23,7 +23,7 @@ from wasupervisor.decide.step import step
 from wasupervisor.gateways.evolution import EvolutionGateway
 from wasupervisor.gateways.waha import WahaGateway
 from wasupervisor.model.journal import Entry
-from wasupervisor.model.observation import Look, Observation, ProbeResult, Proof, Trouble, Uplink
+from wasupervisor.model.observation import Look, Observation, ProbeResult, Proof, Trouble, Uplink, UplinkState
 from wasupervisor.model.remedies import Order, OrderKind, Outcome, Remedy, RemedyKind, Result
 from wasupervisor.model.sessions import Reason
 from wasupervisor.simulator.virtual import Pending
@@ -210,6 +210,9 @@ class Daemon:
             look = looking.result.value
         else:
             looking.abandon()
+        about_sessions = any(order.kind not in (OrderKind.PAUSE, OrderKind.RESUME) for order in self._orders)
+        if about_sessions and self._uplink_now().state is UplinkState.UNKNOWN:
+            await self._uplink_reading(UPLINK_EVERY)
         observation = Observation(
             look=look,
             process=process,

@@ -183,6 +183,9 @@ class Promises(GatewayPromises):
         before = self._told_by_restart.get(name)
         if seen is None or seen.reason is not Reason.UNEXPLAINED or before is None:
             return
+        incident = self.site.disk.load().incident
+        if incident is not None and not incident.proven and incident.canary == name:
+            return  # that all fail together is no account's fault: one of them is tried, ever more rarely
         if self._last_event < before and not self._died_since(before):
             self._broken("an unexplained failure gets one diagnosing restart", f"at {before} and {call.at}: {name}")
 

@@ -122,7 +122,7 @@ def write_proof(path: Path, proof: Proof, lines: Sequence[str]) -> None:
 def _commit() -> str:
     here = Path(__file__).parent
     asked = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False
+        ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
     )
     return asked.stdout.strip() or "unknown"
 
