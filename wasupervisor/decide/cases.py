@@ -30,12 +30,18 @@ class Case(Value, frozen=True):
         return str(self.kind) if self.session is None else f"{self.kind}:{self.session}"
 
 
+LONG = 600.0
+"""Seconds for which a session may fail before a person is told, though its breaker has not opened."""
+
+
 class Stand(Value, frozen=True):
     """A session and what the rules ask of its surroundings."""
 
     name: str
     session: SessionMemory
     scene: Scene
+    by_hand: bool
+    """Only a restart of the gateway process heals it, and only a person can make it."""
     covered: bool
     """It is named in an alert about many sessions together."""
     grace: bool
@@ -47,6 +53,7 @@ Level = bool | None
 """Begins an episode; does not end one; neither."""
 
 WAITS = frozenset({Condition.NEEDS_HUMAN, Condition.FATAL})
+FAILS = frozenset({Condition.FAILING, Condition.UNKNOWN})
 BAD = frozenset({Condition.FAILING, Condition.SUSPECT, Condition.UNKNOWN, Condition.SETTLING})
 
 
@@ -59,11 +66,19 @@ def _needs_human(stand: Stand) -> Level:
 
 
 def _in_vain(stand: Stand) -> Level:
-    """Its breaker is open. Not over before it works, for the next remedy is only an attempt."""
+    """Its breaker is open, or it fails for long. Not over before it works, for the next remedy is only an attempt."""
     one = stand.session
-    if one.condition is Condition.FAILING and one.breaker.state is BreakerState.OPEN:
+    is_open = one.condition is Condition.FAILING and one.breaker.state is BreakerState.OPEN
+    if is_open or _fails_for_long(stand):
         return STAYS if stand.covered else BEGINS
     return STAYS if one.condition in BAD else OVER
+
+
+def _fails_for_long(stand: Stand) -> bool:
+    """Whatever keeps it from being healed: no uplink, a pause, `mode: observe`, or that nothing heals it."""
+    one = stand.session
+    lasts = one.condition in FAILS and stand.scene.now - one.condition_since >= LONG
+    return lasts and expected(stand.name, one, stand.scene.policy)
 
 
 def _missing(stand: Stand) -> Level:
@@ -82,25 +97,32 @@ def _deaf(stand: Stand) -> Level:
     return BEGINS if one.state is State.WORKING else STAYS
 
 
+def _restart_wanted(stand: Stand) -> Level:
+    """Not over before it works or is stopped: that it cannot be restarted just now is no cure."""
+    if stand.by_hand:
+        return BEGINS
+    return STAYS if stand.session.condition in BAD or stand.session.condition is Condition.MISSING else OVER
+
+
 OF_SESSIONS: tuple[tuple[AlertKind, Callable[[Stand], Level]], ...] = (
     (AlertKind.NEEDS_HUMAN, _needs_human),
     (AlertKind.BREAKER_OPEN, _in_vain),
     (AlertKind.MISSING, _missing),
     (AlertKind.DEAF, _deaf),
+    (AlertKind.RESTART_WANTED, _restart_wanted),
 )
 
 
 def find_cases(draft: Draft, scene: Scene) -> Iterator[Case]:
     """Everything that is so now: of the gateway first, then of each session."""
     yield from _of_gateway(draft)
-    covered = frozenset(wanting_by_hand(draft))
-    if draft.incident is not None:
-        covered = covered.union(draft.incident.sessions)
+    by_hand = _wanting_by_hand(draft)
+    covered = _covered(draft, by_hand)
     grace = draft.now < draft.gateway.grace_until
     for name, session in draft.sessions.items():
         if _is_quiet(session):
             continue
-        stand = Stand(name, session, scene, name in covered, grace)
+        stand = Stand(name, session, scene, name in by_hand, name in covered, grace)
         for kind, rule in OF_SESSIONS:
             level = rule(stand)
             if level is OVER:
@@ -128,11 +150,10 @@ def _of_gateway(draft: Draft) -> Iterator[Case]:
         yield Case(AlertKind.INCIDENT, draft.incident.since, BEGINS)
     if store_is_red(draft):
         yield Case(AlertKind.STORE_DOWN, now, BEGINS, lasts=policy.failing_after)
-    if wanting_by_hand(draft):
-        yield Case(AlertKind.RESTART_WANTED, now, BEGINS)
-    breaker = gateway.breaker
-    if breaker.state is BreakerState.HALF_OPEN or (breaker.state is BreakerState.OPEN and now < breaker.until):
-        yield Case(AlertKind.BREAKER_OPEN, now, breaker.state is BreakerState.OPEN)
+    breaker, is_open = gateway.breaker, gateway.breaker.state is BreakerState.OPEN
+    wanted = bool(gateway.withheld) or down_since is not None
+    if breaker.state is BreakerState.HALF_OPEN or (is_open and (now < breaker.until or wanted)):
+        yield Case(AlertKind.BREAKER_OPEN, now, is_open and now < breaker.until)
 
 
 def _down_since(gateway: GatewayMemory) -> float | None:
@@ -141,11 +162,20 @@ def _down_since(gateway: GatewayMemory) -> float | None:
     return min(known, default=None)
 
 
-def wanting_by_hand(draft: Draft) -> tuple[str, ...]:
+def _wanting_by_hand(draft: Draft) -> frozenset[str]:
     """The sessions that only a restart of the gateway process heals, where nobody but a person can make it."""
-    if draft.policy.restarter != "none":
-        return ()
-    return tuple(sorted(name for name in set(draft.wants_process_restart) if name in draft.sessions))
+    return frozenset(draft.wants_process_restart if draft.policy.restarter == "none" else ())
+
+
+def _covered(draft: Draft, by_hand: frozenset[str]) -> frozenset[str]:
+    """The sessions that are named in an alert about many together, where anybody is told of that."""
+    covered: set[str] = set()
+    if draft.incident is not None and AlertKind.INCIDENT in draft.policy.tell:
+        covered.update(draft.incident.sessions)
+    if AlertKind.RESTART_WANTED in draft.policy.tell:
+        told = (one for one in draft.episodes.values() if one.kind is AlertKind.RESTART_WANTED)
+        covered.update(by_hand, (one.session for one in told if one.session is not None))
+    return frozenset(covered)
 
 
 def _is_quiet(session: SessionMemory) -> bool:

@@ -23,9 +23,6 @@ MOST_SINGLY = 5
 TOGETHER_WITHIN = 120.0
 """Seconds."""
 
-OF_SESSIONS = frozenset({AlertKind.INCIDENT, AlertKind.RESTART_WANTED})
-"""Kinds that are about the sessions, though about none by itself."""
-
 
 def track_episodes(draft: Draft, scene: Scene) -> None:
     """Compare what a person should know now with what was told, and put the difference into `draft.alerts`."""
@@ -50,7 +47,8 @@ def track_episodes(draft: Draft, scene: Scene) -> None:
 
 def _is_unseen(draft: Draft, one: Episode) -> bool:
     """Whether nothing is known of it, for the list of sessions cannot be read."""
-    return draft.observation.look.sightings is None and (one.session is not None or one.kind in OF_SESSIONS)
+    of_sessions = one.session is not None or one.kind is AlertKind.INCIDENT
+    return of_sessions and draft.observation.look.sightings is None
 
 
 def _go_on(draft: Draft, one: Episode, case: Case | None) -> Episode | None:
@@ -94,13 +92,31 @@ def _tell_begins(draft: Draft, scene: Scene, cases: dict[str, Case]) -> None:
         if waits and draft.now - one.since >= cases[key].lasts:
             ripe.setdefault(one.kind, []).append(key)
     for kind, keys in ripe.items():
-        room = MOST_SINGLY - _told_lately(draft, kind)
-        batches = [[key] for key in keys] if len(keys) <= room else [keys] if room > 0 else []
-        for batch in batches:
+        for batch in _batches(draft, kind, keys):
             identity = f"{int(draft.roll(batch[0]) * 2**32):08x}{int(draft.now):x}"
             for key in batch:
                 draft.episodes[key] = replace(draft.episodes[key], id=identity)
             _tell(draft, scene, batch, Event.BEGIN)
+
+
+def _batches(draft: Draft, kind: AlertKind, keys: list[str]) -> list[list[str]]:
+    """The keys that are told of, those together that are told in one alert. The others wait."""
+    if kind is AlertKind.RESTART_WANTED:
+        return _join(draft, keys)
+    room = MOST_SINGLY - _told_lately(draft, kind)
+    return [[key] for key in keys] if len(keys) <= room else [keys] if room > 0 else []
+
+
+def _join(draft: Draft, keys: list[str]) -> list[list[str]]:
+    """One restart heals them all, so that there is one alert. Who comes later is named in its reminders."""
+    told = (one for one in draft.episodes.values() if one.kind is AlertKind.RESTART_WANTED and one.told_at is not None)
+    known = next(told, None)
+    if known is None:
+        return [keys]
+    for key in keys:
+        own = draft.episodes[key]
+        draft.episodes[key] = replace(known, since=own.since, session=own.session, fine_since=None)
+    return []
 
 
 def _told_lately(draft: Draft, kind: AlertKind) -> int:

@@ -7,7 +7,7 @@ from wasupervisor.decide.memory import BreakerState, Episode, SessionMemory
 from wasupervisor.decide.parking import offer
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene
-from wasupervisor.decide.telling_gateway import OF_GATEWAY
+from wasupervisor.decide.telling_gateway import OF_GATEWAY, restart_wanted
 from wasupervisor.decide.told import Told, held_back
 from wasupervisor.decide.words import count, first_names, span
 from wasupervisor.model.alerts import AlertKind
@@ -21,6 +21,8 @@ def describe(draft: Draft, scene: Scene, kind: AlertKind, names: tuple[str, ...]
     """The words of an episode as it is now. `names` is empty where it is about the gateway."""
     if not names:
         return OF_GATEWAY[kind](draft, scene)
+    if kind is AlertKind.RESTART_WANTED:
+        return restart_wanted(draft, scene, names)
     if len(names) == 1:
         return _of_one(draft, kind, names[0])
     return _of_many(draft, kind, names)
@@ -54,7 +56,7 @@ def _of_one(draft: Draft, kind: AlertKind, name: str) -> Told:
     session = draft.sessions[name]
     reason = _reason(kind, session)
     return Told(
-        what=f"{name}: {_doubt(kind, session)}{TABLE[reason].sentence}",
+        what=f"{name}: {_doubt(kind, session, draft.now)}{TABLE[reason].sentence}",
         reason=reason,
         tried=_tried(session, draft.now),
         why_no_more=held_back(draft) + _why(draft, kind, name, session),
@@ -66,9 +68,11 @@ def _reason(kind: AlertKind, session: SessionMemory) -> Reason:
     return Reason.DEAF if kind is AlertKind.DEAF else session.cause
 
 
-def _doubt(kind: AlertKind, session: SessionMemory) -> str:
-    vain = count(session.failures, "remedy", "remedies")
-    return f"{vain} in vain: " if kind is AlertKind.BREAKER_OPEN else ""
+def _doubt(kind: AlertKind, session: SessionMemory, now: float) -> str:
+    if kind is not AlertKind.BREAKER_OPEN:
+        return ""
+    lasts = f"failing for {span(now - session.condition_since)}"
+    return f"{lasts}, {count(session.failures, 'remedy', 'remedies')} in vain: " if session.failures else f"{lasts}: "
 
 
 def _tried(session: SessionMemory, now: float) -> tuple[str, ...]:

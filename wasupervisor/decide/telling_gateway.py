@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from wasupervisor.decide.cases import store_is_red, wanting_by_hand
+from wasupervisor.decide.cases import store_is_red
 from wasupervisor.decide.concluding import how_to_restart
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
@@ -96,8 +96,8 @@ def _store_down(draft: Draft, _scene: Scene) -> Told:
     )
 
 
-def _restart_wanted(draft: Draft, scene: Scene) -> Told:
-    names = wanting_by_hand(draft)
+def restart_wanted(draft: Draft, scene: Scene, names: tuple[str, ...]) -> Told:
+    """What only a person can do, for these sessions."""
     causes = Counter(draft.sessions[name].cause for name in names)
     reason = max(sorted(causes), key=lambda cause: causes[cause])
     return Told(
@@ -112,14 +112,17 @@ def _restart_wanted(draft: Draft, scene: Scene) -> Told:
 
 def _breaker_open(draft: Draft, scene: Scene) -> Told:
     wanted = need(draft, scene)
-    reason = Reason.NONE if wanted is None else wanted.reason
+    tried = {name: one for name, one in draft.sessions.items() if one.gateway_tried is not None}
+    causes = [one.cause for one in tried.values()] if wanted is None else [wanted.reason]
+    reason = next(iter(causes), Reason.GATEWAY_DOWN)
+    names = tuple(sorted(tried))
     return Told(
-        what=f"a restart of the gateway did not heal: {TABLE[reason].sentence}",
+        what=f"a restart of the gateway did not heal {first_names(names) or 'it'}: {TABLE[reason].sentence}",
         reason=reason,
         tried=_restarts(draft),
         why_no_more=_why_no_restart(draft, scene),
         todo="Look at the gateway's log for why it does not come back well.",
-        sessions=() if wanted is None else wanted.sessions,
+        sessions=names,
     )
 
 
@@ -127,7 +130,6 @@ OF_GATEWAY: dict[AlertKind, Callable[[Draft, Scene], Told]] = {
     AlertKind.GATEWAY_DOWN: _gateway_down,
     AlertKind.INCIDENT: _incident,
     AlertKind.STORE_DOWN: _store_down,
-    AlertKind.RESTART_WANTED: _restart_wanted,
     AlertKind.BREAKER_OPEN: _breaker_open,
 }
 

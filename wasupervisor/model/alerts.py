@@ -16,7 +16,7 @@ class AlertKind(StrEnum):
     GATEWAY_DOWN = "gateway_down"
     INCIDENT = "incident"
     BREAKER_OPEN = "breaker_open"
-    """Remedies are in vain and are made ever more rarely."""
+    """Remedies are in vain and are made ever more rarely, or it fails for ten minutes though none is made."""
     STORE_DOWN = "store_down"
     RESTART_WANTED = "restart_wanted"
     """Only a restart of the gateway process heals, and a person has to make it."""

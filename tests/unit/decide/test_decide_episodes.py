@@ -11,6 +11,7 @@ from decide_scenes import (
     Stage,
     all_of,
     failed,
+    instance,
     names,
     starting,
     stopped,
@@ -502,6 +503,17 @@ def test_a_session_of_an_incident_that_needs_a_person_is_told(ear: Ear) -> None:
     assert ear.events == [begin(AlertKind.INCIDENT), begin(NEEDS_HUMAN, "b")]
 
 
+def test_who_asks_for_no_incidents_is_told_of_its_sessions() -> None:
+    ear = Ear(policy=replace(TELL, tell=(AlertKind.BREAKER_OPEN,)), uplink=UplinkState.UP)
+    everybody = names("s", 8)
+    ear.healthy(*everybody)
+    ear.see(*all_of(starting, everybody))
+    ear.uplink = UplinkState.DOWN
+    ear.run(3600)
+    assert ear.events == [begin(AlertKind.BREAKER_OPEN)]
+    assert ear.last.sessions == everybody
+
+
 # Remedies in vain
 
 
@@ -509,7 +521,7 @@ def test_remedies_in_vain_are_told_when_the_breaker_opens(ear: Ear) -> None:
     ear.change(starting())
     ear.run(2 * 3600)
     assert ear.events == [begin(AlertKind.BREAKER_OPEN, "a")]
-    assert ear.last.what.startswith("a: 5 remedies in vain: it has been starting")
+    assert ", 5 remedies in vain: it has been starting" in ear.last.what
     assert ear.last.tried[0] == "5 remedies in vain since it was last healthy"
     assert "the breaker has opened 1 time" in ear.last.tried
     assert "breaker is open" in ear.last.why_no_more
@@ -517,6 +529,38 @@ def test_remedies_in_vain_are_told_when_the_breaker_opens(ear: Ear) -> None:
     ear.change(working())
     ear.run(120)
     assert ear.events[1:] == [end(AlertKind.BREAKER_OPEN, "a")]
+
+
+def test_a_session_that_fails_for_long_is_told_though_nothing_is_tried() -> None:
+    ear = Ear()
+    ear.healthy("a")
+    ear.order(OrderKind.PAUSE, None)
+    ear.see(failed())
+    ear.run(580)
+    assert ear.heard == []
+    ear.run(120)
+    assert ear.events == [begin(AlertKind.BREAKER_OPEN, "a")]
+    assert ear.last.what == "a: failing for 10 min: it failed and the gateway does not say why"
+    assert ear.last.why_no_more.startswith("paused by eve; ")
+    assert ear.last.tried == ()
+
+
+def test_the_only_session_without_uplink_is_told() -> None:
+    ear = Ear()
+    ear.healthy("a")
+    ear.see(starting())
+    ear.uplink = UplinkState.DOWN
+    ear.run(3600)
+    assert ear.events == [begin(AlertKind.BREAKER_OPEN, "a")]
+    assert ear.last.reason is Reason.UPLINK_DOWN
+
+
+def test_nobody_is_told_of_a_failing_session_that_nobody_expects() -> None:
+    ear = Ear(policy=replace(TELL, expect=("b",), act=False))
+    ear.healthy("a", "b")
+    ear.change(failed())
+    ear.run(3600)
+    assert ear.heard == []
 
 
 def test_in_vain_and_then_fatal_are_two_episodes(ear: Ear) -> None:
@@ -583,15 +627,47 @@ def test_a_deaf_session_is_told_until_it_hears(ear: Ear) -> None:
 # Only a restart by hand
 
 
-def test_what_only_a_restart_of_the_gateway_heals_is_told_with_the_command(ear: Ear) -> None:
-    ear.keeper = None
-    ear.see(starting())
+def test_what_only_a_restart_of_the_gateway_heals_is_told_with_the_command() -> None:
+    ear = Ear(keeper=None)
+    ear.healthy("a", "b")
+    ear.policy = replace(ear.policy, tell=(AlertKind.RESTART_WANTED,), remind=1800.0)
+    ear.see(*all_of(starting, ("a", "b")))
     ear.run(600)
-    assert begin(AlertKind.RESTART_WANTED) in ear.events
-    wanted = next(one for _, one in ear.heard if one.kind is AlertKind.RESTART_WANTED)
-    assert wanted.sessions == ("a",)
-    assert wanted.what.startswith("only a restart of the gateway process heals a: ")
+    assert ear.events == [begin(AlertKind.RESTART_WANTED)]
+    wanted = ear.last
+    assert wanted.sessions == ("a", "b")
+    assert wanted.what.startswith("only a restart of the gateway process heals a, b: ")
     assert "let it be done from here: set recovery.restart_gateway" in wanted.todo
+    ear.change(working("a"))
+    ear.run(3600)
+    assert {one.event for _, one in ear.heard[1:]} == {Event.REMIND}
+    assert ear.last.sessions == ("b",)
+    ear.change(working("b"))
+    ear.run(120)
+    assert ear.last.event is Event.END
+
+
+def test_that_a_restart_cannot_be_made_just_now_does_not_end_the_wish_for_it() -> None:
+    ear = Ear(keeper=None)
+    ear.healthy("a")
+    ear.see(starting())
+    for number in range(24):
+        ear.uplink = UplinkState.DOWN if number % 2 else UplinkState.UP
+        ear.run(300)
+    assert ear.events == [begin(AlertKind.RESTART_WANTED, "a")]
+
+
+def test_who_wants_the_same_restart_later_joins() -> None:
+    ear = Ear(policy=replace(EVOLUTION, tell=tuple(AlertKind), remind=600.0), store_ok=True)
+    ear.healthy("a", "b", "c", "d", "e")
+    ear.change(instance("", State.NOT_LOADED, Reason.NOT_LOADED, "a"))
+    ear.run(120)
+    assert ear.events == [begin(AlertKind.RESTART_WANTED, "a")]
+    ear.change(instance("", State.NOT_LOADED, Reason.NOT_LOADED, "b"))
+    ear.run(300)
+    assert len(ear.heard) == 1
+    ear.run(300)
+    assert (ear.last.event, ear.last.sessions, ear.last.id) == (Event.REMIND, ("a", "b"), ear.heard[0][1].id)
 
 
 # The rest
@@ -655,14 +731,31 @@ def test_a_restart_of_the_gateway_in_vain_is_told(ear: Ear) -> None:
     assert ear.events == [begin(DOWN), begin(AlertKind.BREAKER_OPEN)]
     down, vain = ear.heard[0][1], ear.last
     assert down.why_no_more == "it is not so for long enough that the gateway would be restarted"
-    assert (
-        vain.what == "a restart of the gateway did not heal: the gateway's process is there and its API does not answer"
-    )
+    assert vain.what == f"a restart of the gateway did not heal it: {down.what.partition(': no')[0]}"
     assert vain.why_no_more.startswith("the gateway's breaker is open, for ")
     assert vain.tried
     ear.reachable = True
     ear.run(1200)
     assert ear.events[2:] == [end(DOWN), end(AlertKind.BREAKER_OPEN)]
+
+
+def test_a_gateway_that_no_restart_brings_back_is_one_alert_of_each_kind(ear: Ear) -> None:
+    ear.policy = replace(ear.policy, restarter="systemd")
+    ear.reachable = False
+    ear.run(12 * 3600)
+    assert ear.events == [begin(DOWN), begin(AlertKind.BREAKER_OPEN)]
+
+
+def test_a_restart_of_the_gateway_for_sessions_in_vain_is_told() -> None:
+    policy = replace(EVOLUTION, tell=(AlertKind.BREAKER_OPEN,), restarter="docker")
+    ear = Ear(policy=policy, store_ok=True)
+    ear.healthy("a", "b", "c")
+    ear.change(instance("", State.NOT_LOADED, Reason.NOT_LOADED, "a"))
+    ear.run(900)
+    assert ear.events[0] == begin(AlertKind.BREAKER_OPEN)
+    first = ear.heard[0][1]
+    assert first.what.startswith("a restart of the gateway did not heal a: the gateway has it in its database")
+    assert first.sessions == ("a",)
 
 
 def test_while_the_gateway_is_restarted_by_us_it_is_not_told_as_down() -> None:
