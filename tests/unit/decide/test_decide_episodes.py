@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from wasupervisor.decide.memory import Breaker, BreakerState, Hearing
 from wasupervisor.decide.step import step
 from wasupervisor.model.alerts import Alert, AlertKind, Event
 from wasupervisor.model.observation import Look, Observation, ProcessReading, Trouble, UplinkState
+from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import OrderKind, Outcome
 from wasupervisor.model.sessions import Reason, State
 
@@ -783,3 +785,38 @@ def test_the_gateway_itself_is_no_session_that_wants_a_restart(ear: Ear) -> None
     ear.run(600)
     assert ear.events == [begin(DOWN)]
     assert ear.last.reason is Reason.GATEWAY_HUNG
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("base", [CALM, EVOLUTION], ids=["waha", "evolution"])
+def test_whatever_happens_each_episode_begins_once_and_ends_once(base: Policy, seed: int) -> None:
+    """Faults, flaps, blindness and kills at random; in the end all is well, and no episode is left."""
+    dice = Random(seed)
+    ear = Ear(policy=replace(base, tell=tuple(AlertKind), remind=600.0, restarter=dice.choice(["none", "docker"])))
+    sessions = names("s", 9)
+    ear.store_ok = True
+    ear.healthy(*sessions)
+    kinds: list[Any] = [working, starting, failed, stopped, wants_qr]
+    for _ in range(60):
+        for name in dice.sample(sessions, dice.randrange(1, 9)):
+            ear.change(dice.choice(kinds)(name))
+        ear.seen.pop(dice.choice(sessions), None)
+        ear.reachable, ear.readable = dice.random() > 0.2, dice.random() > 0.2
+        ear.uplink = dice.choice(list(UplinkState))
+        ear.store_ok = dice.choice([True, False, None])
+        ear.process = dice.choice([None, "P1", "P2"])
+        if dice.random() < 0.2:
+            ear.restart_supervisor(away=dice.choice([1.0, 100.0]))
+        ear.run(dice.choice([5.0, 30.0, 400.0]))
+    ear.reachable = ear.readable = ear.store_ok = True
+    ear.uplink, ear.process = UplinkState.UP, "P3"
+    ear.see(*all_of(working, sessions))
+    ear.run(4000)
+    assert ear.memory.episodes == {}
+    by_id: dict[str, list[Event]] = {}
+    for _, one in ear.heard:
+        by_id.setdefault(one.id, []).append(one.event)
+    assert by_id
+    for events in by_id.values():
+        assert (events[0], events[-1]) == (Event.BEGIN, Event.END)
+        assert set(events[1:-1]) <= {Event.REMIND}
