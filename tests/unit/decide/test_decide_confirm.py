@@ -6,8 +6,8 @@ import pytest
 from decide_scenes import EVOLUTION, failed, instance, starting, stopped, told, unreadable, wants_qr, working
 from msgspec.structs import replace
 
-from wasupervisor.decide.confirm import objection
-from wasupervisor.model.observation import CloseLook, Uplink, UplinkState
+from wasupervisor.decide.confirm import gateway_objection, objection
+from wasupervisor.model.observation import CloseLook, Look, ProcessReading, Trouble, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Remedy, RemedyKind
 from wasupervisor.model.sessions import Reason, Sighting, State
@@ -99,3 +99,154 @@ def test_evolutions_database_must_be_known_well_and_wahas_not_known_bad(remedy: 
 def test_evolution_that_fell_to_close_meanwhile_is_not_restarted() -> None:
     closed = instance("close", State.FAILED, Reason.CONNECTION_LOST)
     assert objection(RESTART, look(closed, store_ok=True), UP, EVOLUTION) == FATAL
+
+
+# A stop
+
+
+PARK = Remedy("a1", RemedyKind.PARK_SESSION, "a", "why", cause=Reason.STUCK_STARTING)
+
+
+@pytest.mark.parametrize(
+    ("seen", "against"),
+    [
+        (starting(), None),
+        (failed(), None),
+        (working(), CAME_BACK),
+        (stopped(), STOPPING),
+        (wants_qr(), PERSON),
+        (told(State.FAILED, Reason.LOGGED_OUT), None),
+    ],
+)
+def test_the_state_right_before_a_stop_decides(seen: Sighting, against: str | None) -> None:
+    assert objection(PARK, look(seen), UP, Policy()) == against
+
+
+@pytest.mark.parametrize("remedy", [PARK, replace(PARK, ordered=True)])
+@pytest.mark.parametrize("uplink", [DOWN, UNKNOWN])
+def test_a_stop_of_a_starting_session_needs_a_good_uplink_and_no_other_one_does(remedy: Remedy, uplink: Uplink) -> None:
+    assert objection(remedy, look(starting()), uplink, Policy()) == "the uplink to WhatsApp is not good now"
+    assert objection(remedy, look(failed()), uplink, Policy()) is None
+    assert objection(remedy, CloseLook(), uplink, Policy()) == "its state could not be read again"
+
+
+def test_a_stop_of_a_starting_session_while_nothing_else_works_is_only_for_the_lone_one() -> None:
+    assert objection(PARK, look(starting(), others=False), UP, Policy()) == ALONE
+    assert objection(replace(PARK, lone=True), look(starting(), others=False), UP, Policy()) is None
+
+
+@pytest.mark.parametrize("store_ok", [True, None, False])
+def test_a_stop_needs_no_store(store_ok: bool | None) -> None:
+    assert objection(PARK, look(starting(), store_ok=store_ok), UP, Policy()) is None
+
+
+def test_what_claims_to_work_is_restarted_only_where_just_that_is_doubted() -> None:
+    doubted = replace(RESTART, cause=Reason.FALSE_WORKING)
+    assert objection(doubted, look(working()), UP, Policy()) is None
+    assert objection(replace(doubted, cause=Reason.UNEXPLAINED), look(working()), UP, Policy()) == CAME_BACK
+
+
+def test_a_failed_session_without_a_row_in_the_ladder_is_not_restarted_and_a_starting_one_is() -> None:
+    assert objection(RESTART, look(told(State.FAILED, Reason.BAD_SESSION)), UP, EVOLUTION) is not None
+    assert objection(RESTART, look(told(State.STARTING, Reason.RECONNECTING)), UP, Policy()) is None
+    assert objection(START, look(stopped()), UP, Policy()) is None
+
+
+# The gateway process
+
+
+GATEWAY = Remedy("a1", RemedyKind.RESTART_GATEWAY, "", "why")
+HUNG = replace(GATEWAY, cause=Reason.GATEWAY_HUNG)
+GONE = replace(GATEWAY, cause=Reason.GATEWAY_GONE)
+REFUSED = replace(GATEWAY, cause=Reason.UPGRADE_REFUSED, sessions=("a", "b"))
+STUCK = replace(GATEWAY, cause=Reason.STUCK_STARTING, sessions=("a", "b"))
+FIGHT = replace(GATEWAY, cause=Reason.FIGHT, sessions=("a",))
+FALSE = replace(GATEWAY, cause=Reason.FALSE_WORKING, sessions=("a",))
+SILENT = Look(reachable=False, trouble=Trouble.TIMED_OUT, detail="no answer within 10 s")
+THERE, AWAY, HIDDEN = ProcessReading(exists=True), ProcessReading(exists=False), ProcessReading()
+
+NO_STORE = "the gateway's database does not answer: a gateway that starts without it throws its identities away"
+NO_WAY = "WhatsApp cannot be reached from here: no session would come back"
+UNSURE = "it is not known whether WhatsApp can be reached from here"
+ANSWERS = "the gateway answers again"
+IS_BACK = "its process is there again, or it is not known that it is gone"
+IS_GONE = "its process is not there any more, or it is not known whether it is"
+UNREAD = "the list of sessions could not be read again: no answer within 10 s"
+ALL_BACK = "the sessions came back by themselves"
+MILDER = "a session works again, so that a restart of the others alone is milder"
+
+
+def shows(*sightings: Sighting, store_ok: bool | None = None) -> Look:
+    return Look(reachable=True, sightings=sightings, store_ok=store_ok)
+
+
+@pytest.mark.parametrize(
+    ("remedy", "seen", "process", "uplink", "against"),
+    [
+        (HUNG, SILENT, THERE, UP, None),
+        (HUNG, SILENT, THERE, UNKNOWN, None),
+        (HUNG, SILENT, THERE, DOWN, NO_WAY),
+        (HUNG, SILENT, AWAY, UP, IS_GONE),
+        (HUNG, SILENT, HIDDEN, UP, IS_GONE),
+        (HUNG, shows(starting()), THERE, UP, ANSWERS),
+        (HUNG, Look(reachable=True, detail="answered with 500"), THERE, UP, ANSWERS),
+        (GONE, SILENT, AWAY, UP, None),
+        (GONE, SILENT, THERE, UP, IS_BACK),
+        (GONE, SILENT, HIDDEN, UP, IS_BACK),
+        (GONE, shows(), AWAY, UP, ANSWERS),
+        (REFUSED, shows(starting("a"), starting("b")), THERE, UP, None),
+        (REFUSED, shows(starting("a"), starting("b")), HIDDEN, UP, None),
+        (REFUSED, shows(working("a"), starting("b")), THERE, UP, None),
+        (REFUSED, shows(working("a")), THERE, UP, None),
+        (REFUSED, shows(working("a"), working("b")), THERE, UP, ALL_BACK),
+        (REFUSED, SILENT, THERE, UP, UNREAD),
+        (REFUSED, shows(starting("a"), starting("b")), THERE, DOWN, NO_WAY),
+        (REFUSED, shows(starting("a"), starting("b")), THERE, UNKNOWN, UNSURE),
+        (STUCK, shows(starting("a"), starting("b")), THERE, UP, None),
+        (STUCK, shows(working("a"), starting("b")), THERE, UP, MILDER),
+        (STUCK, shows(starting("a"), starting("b"), working("c")), THERE, UP, MILDER),
+        (FIGHT, shows(working("a")), THERE, UP, None),
+        (FALSE, shows(working("a")), THERE, UP, None),
+        (FALSE, SILENT, THERE, UP, UNREAD),
+    ],
+)
+def test_the_look_right_before_a_restart_of_the_gateway_decides(
+    remedy: Remedy, seen: Look, process: ProcessReading, uplink: Uplink, against: str | None
+) -> None:
+    assert gateway_objection(remedy, seen, process, uplink, Policy()) == against
+    assert gateway_objection(replace(remedy, ordered=True, forced=True), seen, process, uplink, Policy()) is None
+
+
+@pytest.mark.parametrize("remedy", [HUNG, GONE, REFUSED, FALSE])
+def test_without_its_database_only_force_restarts_the_gateway(remedy: Remedy) -> None:
+    process = AWAY if remedy is GONE else THERE
+    seen = Look(reachable=False, store_ok=False) if remedy in (HUNG, GONE) else shows(starting("a"), store_ok=False)
+    for one in (remedy, replace(remedy, ordered=True)):
+        assert gateway_objection(one, seen, process, UP, EVOLUTION) == NO_STORE
+    assert gateway_objection(replace(remedy, ordered=True, forced=True), seen, process, UP, EVOLUTION) is None
+
+
+def test_an_evolution_that_answers_must_say_that_its_database_is_well() -> None:
+    against = "it is not known whether the gateway's database is well"
+    for ordered in (False, True):
+        remedy = replace(FALSE, ordered=ordered)
+        assert gateway_objection(remedy, shows(working("a")), THERE, UP, EVOLUTION) == against
+        assert gateway_objection(remedy, shows(working("a"), store_ok=True), THERE, UP, EVOLUTION) is None
+        assert gateway_objection(remedy, shows(working("a")), THERE, UP, Policy()) is None
+    assert gateway_objection(HUNG, SILENT, THERE, UP, EVOLUTION) is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "process"),
+    [(shows(working("a")), THERE), (SILENT, THERE), (SILENT, AWAY), (SILENT, HIDDEN)],
+)
+def test_an_operators_restart_of_the_gateway_needs_only_store_and_uplink(seen: Look, process: ProcessReading) -> None:
+    ordered = replace(GATEWAY, ordered=True)
+    assert gateway_objection(ordered, seen, process, UP, Policy()) is None
+    assert gateway_objection(ordered, seen, process, DOWN, Policy()) == NO_WAY
+    assert gateway_objection(ordered, seen, process, DOWN, Policy(uplink_watched=False)) is None
+
+
+def test_an_uplink_that_nobody_watches_is_good() -> None:
+    for uplink in (UP, DOWN, UNKNOWN):
+        assert gateway_objection(STUCK, shows(starting("a")), THERE, uplink, Policy(uplink_watched=False)) is None

@@ -36,3 +36,21 @@ def test_a_session_was_called_healed_for_a_time_in_which_nobody_could_look() -> 
     assert not any("healed" in one for one in stage.told(EntryKind.VERIFIED))
     stage.run(15)
     assert any("healed" in one for one in stage.told(EntryKind.VERIFIED))
+
+
+def test_a_session_was_called_logged_out_by_a_diagnosis_that_was_made_before_it_worked_again() -> None:
+    """Seed 21222: the process was restarted in the middle of the diagnosis, and the session failed again later."""
+    stage = Stage().healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.look()
+    stage.change(failed())
+    stage.run(15)  # the diagnosis is over: it failed again
+    assert stage.session().diagnosed
+    stage.begin_anew(working("a"), working("b"))
+    stage.run(60)
+    stage.change(failed())
+    stage.run(20)
+    assert stage.health().condition is not Condition.FATAL
+    stage.run_until_remedy(60)
+    assert stage.made == [(RemedyKind.RESTART_SESSION, "a")] * 2
