@@ -50,7 +50,6 @@ def test_a_session_was_called_logged_out_by_a_diagnosis_that_was_made_before_it_
     stage.begin_anew(working("a"), working("b"))
     stage.run(60)
     stage.change(failed())
-    stage.run(20)
-    assert stage.health().condition is not Condition.FATAL
     stage.run_until_remedy(60)
+    assert stage.health().condition is not Condition.FATAL
     assert stage.made == [(RemedyKind.RESTART_SESSION, "a")] * 2
