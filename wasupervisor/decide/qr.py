@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.ladder import WAHA
 from wasupervisor.decide.memory import GatewayMemory, SessionMemory
-from wasupervisor.decide.reasons import QR_REASONS, TABLE
+from wasupervisor.decide.reasons import QR_REASONS, TABLE, advice_for
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import span
 from wasupervisor.model.journal import EntryKind
@@ -100,9 +100,10 @@ def _not_wanted(asked: Asked) -> Found:
         return None
     if session.told in QR_REASONS:
         return "it has waited for one for too short a time to be believed; ask again in a moment", None
-    row = TABLE[session.cause]
-    why = f"it is {session.condition}" if session.cause is Reason.NONE else f"{row.sentence}. {row.advice}".strip(" .")
-    return f"it does not wait for one: {why}", None
+    if session.cause is Reason.NONE:
+        return f"it does not wait for one: it is {session.condition}", None
+    told = f"{TABLE[session.cause].sentence}. {advice_for(session.cause, asked.name)}"
+    return f"it does not wait for one: {told.strip(' .')}", None
 
 
 def _not_shown_by_waha(asked: Asked) -> Found:
@@ -113,8 +114,8 @@ def _not_shown_by_waha(asked: Asked) -> Found:
         text = "WAHA shows none before it is logged out there: log it out in WAHA's dashboard, then ask again"
         return text, None
     if cause is Reason.QR_EXPIRED:
-        text = "WAHA has stopped to show it: with the phone at hand, order wasupervisor restart, then ask again"
-        return text, None
+        text = f"with the phone at hand, order wasupervisor restart {asked.name}, then ask again"
+        return f"WAHA has stopped to show it: {text}", None
     if asked.sighting is not None and asked.sighting.reason is not Reason.QR_WANTED:
         return "WAHA does not show it just now; ask again in a moment", None
     return None

@@ -188,6 +188,12 @@ ROWS: tuple[ReasonRow, ...] = (
 
 TABLE: dict[Reason, ReasonRow] = {row.reason: row for row in ROWS}
 
+
+def advice_for(reason: Reason, session: str) -> str:
+    """What a person should do for this session; empty when nothing."""
+    return TABLE[reason].advice.replace("SESSION", session)
+
+
 QR_REASONS = frozenset({Reason.QR_WANTED, Reason.QR_EXPIRED, Reason.LOGGED_OUT})
 """What ends only when a person scans a QR code."""
 

@@ -21,7 +21,7 @@ from wasupervisor.decide.qr import ROWS
 from wasupervisor.model.journal import EntryKind
 from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.remedies import OrderKind, Outcome, Verdict
-from wasupervisor.model.sessions import Condition, Reason, Sighting, State, Truths
+from wasupervisor.model.sessions import Reason, Sighting, State, Truths
 
 QR = OrderKind.QR
 
@@ -112,7 +112,7 @@ def test_a_session_that_works_never_even_when_it_waited_until_now(policy: object
         (unreadable(), "it does not wait for one: the gateway does not say how it is"),
         (told(State.FAILED, Reason.BANNED), "WhatsApp has banned or restricted the account. Do not link it again"),
         (told(State.NEEDS_HUMAN, Reason.PASSKEY_WANTED), "Confirm the login with the passkey"),
-        (told(State.NEEDS_HUMAN, Reason.QR_EXPIRED), "order wasupervisor restart, then ask again"),
+        (told(State.NEEDS_HUMAN, Reason.QR_EXPIRED), "order wasupervisor restart a, then ask again"),
         (told(State.FAILED, Reason.LOGGED_OUT), "log it out in WAHA's dashboard, then ask again"),
     ],
 )
@@ -128,16 +128,12 @@ def test_what_waits_for_something_else_is_told_what(sighting: Sighting, text: st
     assert stage.session().qr_at is None
 
 
-def test_what_has_no_reason_yet_is_told_by_its_condition() -> None:
-    stage = Stage()
-    stage.see(starting())
+def test_what_has_no_reason_is_told_by_its_condition() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.order(OrderKind.RESTART)
+    stage.change(stopped())
     stage.look()
-    stage.memory.sessions["a"] = replace(stage.session(), cause=Reason.NONE, condition=Condition.UNKNOWN)
-    stage.readable = False
-    assert "did not tell its state" in stage.order(QR).text
-    stage = Stage(policy=replace(CALM, failing_samples=100)).healthy("a", "b")
-    stage.change(told(State.FAILED, Reason.NONE))
-    assert "it does not wait for one: " in stage.order(QR).text
+    assert stage.order(QR).text == "the QR code is withheld: it does not wait for one: it is settling"
 
 
 def test_who_worked_until_just_now_is_not_believed_at_once() -> None:
