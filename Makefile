@@ -17,7 +17,7 @@ ifneq ($(shell $(VENV)/bin/python -c 'import pip; print("runs")' 2>/dev/null),ru
 .PHONY: $(MADE)
 endif
 
-.PHONY: help demo test simulate proof lint bench docs clean system-packages
+.PHONY: help demo test simulate proof coverage mutate lint bench docs clean system-packages
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -27,6 +27,8 @@ help:
 	@echo 'make test    all tests (ARGS="..." for pytest; with CI=true none is skipped)'
 	@echo 'make simulate  random schedules of faults in virtual time, and the figures (SCHEDULES=1000 SEED=0 RUNS=20)'
 	@echo 'make proof   30,000 of them, and docs/proof.md with their figures (about an hour; SCHEDULES, SEED, RUNS)'
+	@echo 'make coverage  which lines and branches of the decider its unit tests reach; fails when any is missed (minutes)'
+	@echo 'make mutate  breaks the decider in many small ways and tells what no test notices (hours; MODULES="gates")'
 	@echo 'make lint    ruff, mypy, import-linter'
 	@echo 'make bench   print the benchmarks'
 	@echo 'make docs    renew docs/decisions.md and the heads of docs/reasons/ from the tables of the program'
@@ -45,6 +47,13 @@ simulate: $(VENV)/installed-test
 
 proof: $(VENV)/installed-test
 	@$(SIMULATE) --schedules $(or $(SCHEDULES),30000) --runs $(or $(RUNS),100) --proof docs/proof.md
+
+coverage: $(VENV)/installed-measure
+	@$(VENV)/bin/coverage run --data-file=$(VENV)/coverage -m pytest tests/unit/decide -q -p no:cacheprovider $(ARGS)
+	@$(VENV)/bin/coverage report --data-file=$(VENV)/coverage
+
+mutate: $(VENV)/installed-measure
+	@$(VENV)/bin/python tests/mutation/mutate.py $(MODULES) --seconds $(or $(SECONDS),15) --jobs $(or $(JOBS),1)
 
 lint: $(VENV)/installed-lint
 	$(VENV)/bin/ruff check
@@ -79,6 +88,11 @@ $(VENV)/installed: $(MADE) pyproject.toml
 $(VENV)/installed-test: $(MADE) pyproject.toml
 	@echo 'Installing wasupervisor and what its tests need in $(VENV)'
 	@$(PIP_INSTALL) '.[test]'
+	@touch $@
+
+$(VENV)/installed-measure: $(MADE) pyproject.toml
+	@echo 'Installing what measures the tests'
+	@$(PIP_INSTALL) '.[test,measure]'
 	@touch $@
 
 # mypy reads the tests too, so their libraries must be there.

@@ -1,0 +1,243 @@
+"""Breaks the decider in thousands of small ways and tells which of them no test of tests/unit/decide notices.
+
+    make mutate MODULES="gates confirm" SECONDS=15
+
+First every test is run once under coverage, to know which lines each runs and how long it takes. Then each mutant gets
+a process of its own that runs the tests of its lines until one fails: those that killed a neighbour first, then the
+quick ones, for at most so many seconds. It works on a copy, so that the checkout may be edited meanwhile.
+docs/mutation.md lists what was left, and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+import pytest
+from mutants import Mutant, mutants
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "wasupervisor.decide"
+TESTS = "tests/unit/decide"
+DANGEROUS_FIRST = (
+    *("gates", "gateway_gates", "confirm", "last_rung", "restarts", "attempts", "conditions", "parking", "flaps"),
+    *("incidents", "orders", "planning", "ladder", "draft", "gateway", "results", "hearing", "probing", "scene"),
+)
+HARMLESS = {"__init__", "diagrams", "decision"}
+"""Without a decision in them."""
+
+
+@dataclass
+class Known:
+    """What the first run told."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each test takes."""
+    lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    """For each module the tests that run each line."""
+    preload: list[str] = field(default_factory=list)
+    """Modules that no mutant touches: imported once for all."""
+
+
+class Listener:
+    """Tells a parent process what the tests do."""
+
+    def __init__(self, coverage: Any = None) -> None:
+        self.coverage = coverage
+        self.seconds: dict[str, float] = {}
+        self.failed = ""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if self.coverage is not None:
+            self.coverage.switch_context(nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        if report.failed:
+            self.failed = self.failed or report.nodeid
+
+
+class Swap(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from code of ours."""
+
+    def __init__(self, name: str, code: CodeType) -> None:
+        self.name, self.code = name, code
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> Any:
+        return importlib.machinery.ModuleSpec(name, self) if name == self.name else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self.code, module.__dict__)
+
+
+def main() -> None:
+    """Read the arguments, work on a copy, print what survived."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("modules", nargs="*", help="of wasupervisor/decide; none: all, the most dangerous first")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of tests for each mutant")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--without", nargs="*", default=[], help="files of tests that are left out, for a quicker run")
+    parser.add_argument("--out", type=Path, help="also write each survivor to this file")
+    wanted = parser.parse_args()
+    os.nice(5)
+    with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
+        copy = Path(folder)
+        for name in ("wasupervisor", TESTS):
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        os.chdir(copy)
+        sys.path.insert(0, folder)
+        known = learn(wanted.without)
+        survived = total = 0
+        for name in wanted.modules or every_module(copy):
+            left, number = break_module(copy, name, known, wanted)
+            survived, total = survived + left, total + number
+        print(f"{total} mutants, {survived} survived")
+
+
+def every_module(copy: Path) -> list[str]:
+    found = {path.stem for path in (copy / PACKAGE.replace(".", "/")).glob("*.py")} - HARMLESS
+    first = [name for name in DANGEROUS_FIRST if name in found]
+    return first + sorted(found - set(first))
+
+
+def learn(without: list[str]) -> Known:
+    """Run every test once."""
+    begun = time.monotonic()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        with os.fdopen(writer, "w") as pipe:
+            json.dump(_learn(without), pipe)
+            pipe.flush()
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        told = json.load(pipe)
+    os.waitpid(child, 0)
+    if told["failed"]:
+        sys.exit(f"the tests must pass before anything is broken: {told['failed']}")
+    lines = {name: {int(line): tests for line, tests in known.items()} for name, known in told["lines"].items()}
+    print(f"{len(told['seconds'])} tests in {time.monotonic() - begun:.0f} s", flush=True)
+    for name in told["preload"]:
+        importlib.import_module(name)
+    return Known(told["seconds"], lines, told["preload"])
+
+
+def _learn(without: list[str]) -> dict[str, Any]:
+    coverage = importlib.import_module("coverage")
+    run = coverage.Coverage(data_file=None, source=[PACKAGE.replace(".", "/")])
+    listener = Listener(run)
+    run.start()
+    _silent_pytest([TESTS, *(f"--ignore={TESTS}/{name}" for name in without)], listener)
+    run.stop()
+    data = run.get_data()
+    lines = {
+        Path(name).stem: {line: [one for one in tests if one] for line, tests in data.contexts_by_lineno(name).items()}
+        for name in data.measured_files()
+    }
+    preload = [name for name in sys.modules if _is_preloaded(name)]
+    return {"seconds": listener.seconds, "lines": lines, "preload": preload, "failed": listener.failed}
+
+
+def _is_preloaded(name: str) -> bool:
+    ours = name.startswith("wasupervisor.") and not name.startswith(PACKAGE)
+    return ours or name.partition(".")[0] in ("httpcore", "anyio", "msgspec")
+
+
+def _silent_pytest(arguments: Sequence[str], listener: Listener) -> int:
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    return int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *arguments], plugins=[listener]))
+
+
+def break_module(copy: Path, name: str, known: Known, wanted: argparse.Namespace) -> tuple[int, int]:
+    """Try every mutant of one module. Returns how many survived, and of how many."""
+    path = copy / PACKAGE.replace(".", "/") / f"{name}.py"
+    every = list(mutants(path.read_text()))
+    killers: Counter[tuple[int, str]] = Counter()
+    left: list[Mutant] = []
+
+    def attempt(mutant: Mutant) -> None:
+        tests = choose(mutant, known, name, killers, wanted.seconds)
+        killer = try_one(path, name, mutant, tests, wanted.seconds)
+        if killer:
+            killers[mutant.line // 10, killer] += 1
+            return
+        left.append(mutant)
+        if wanted.out:
+            with wanted.out.open("a") as out:
+                print(f"{name}.py:{mutant.text}  [{len(tests)} tests]", file=out)
+
+    with ThreadPoolExecutor(wanted.jobs) as pool:
+        list(pool.map(attempt, every))
+    print(f"{name}: {len(every)} mutants, {len(left)} survived", flush=True)
+    for mutant in sorted(left, key=lambda one: one.line):
+        print(f"  {name}.py:{mutant.text}", flush=True)
+    return len(left), len(every)
+
+
+def choose(mutant: Mutant, known: Known, name: str, killers: Counter[tuple[int, str]], most: float) -> list[str]:
+    """The tests that run its lines: killers of its neighbours first, then the quick ones, for so many seconds."""
+    lines = known.lines.get(name, {})
+    running = {test for line in range(mutant.line, mutant.last_line + 1) for test in lines.get(line, ())}
+    if not running:  # run at import: a constant, or a row of a table
+        running = {test for tests in lines.values() for test in tests}
+    near = {test: number for (line, test), number in killers.copy().items() if abs(line - mutant.line // 10) <= 1}
+    ordered = sorted(running, key=lambda test: (-near.get(test, 0), known.seconds.get(test, 0.0)))
+    chosen: list[str] = []
+    spent = 0.0
+    for test in ordered:
+        spent += known.seconds.get(test, 0.0)
+        if chosen and spent > most:
+            break
+        chosen.append(test)
+    return chosen
+
+
+def try_one(path: Path, name: str, mutant: Mutant, tests: list[str], seconds: float) -> str:
+    """Run the tests against one mutant. Returns the test that noticed; empty when it survived."""
+    if not tests:
+        return ""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        signal.alarm(int(4 * seconds) + 20)  # one that never ends is noticed, too
+        sys.meta_path.insert(0, Swap(f"{PACKAGE}.{name}", compile(mutant.tree, str(path), "exec")))
+        listener = Listener()
+        status = _silent_pytest(tests, listener)
+        os.write(writer, (listener.failed if status else "survived").encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    os.set_blocking(reader, False)  # the child of another thread may hold the other end, too
+    try:
+        told = os.read(reader, 4096).decode()
+    except BlockingIOError:
+        told = ""
+    os.close(reader)
+    return "" if told == "survived" else told or "crashed"
+
+
+if __name__ == "__main__":
+    main()
