@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.policy import Backoff, BreakerRule, Budget, Policy, ProbeRule
 from wasupervisor.model.remedies import RemedyKind
 from wasupervisor.simulator import faults
@@ -121,6 +122,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     restarter: Literal["none", "command"] = "none"
     park: Literal["ask", "auto", "never"] = "ask"
     probe: bool = False
+    tell: bool = False
+    """A person is told of everything, and again each ten minutes."""
 
     def policy(self, kind: str, poll: float) -> Policy:
         """The policy with these rules for a kind of gateway."""
@@ -142,6 +145,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             ),
             restarter=self.restarter,
             park=self.park,
+            tell=tuple(AlertKind) if self.tell else (),
+            remind=600.0 if self.tell else None,
             probe=ProbeRule(every=120.0) if self.probe else None,
             restart_spacing=60.0 if kind == "evolution" else 0.0,
         )

@@ -58,6 +58,7 @@ def _rules(dice: Random) -> Rules:
         restarter=dice.choice(("none", "command", "command")),
         park=dice.choice(("ask", "auto", "auto", "never")),
         probe=dice.random() < 0.6,
+        tell=dice.random() < 0.6,
     )
 
 

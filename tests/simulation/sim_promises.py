@@ -136,7 +136,8 @@ class Promises(GatewayPromises):
 
     def _budgets(self, call: Call) -> None:
         budget = self.site.policy.budget
-        recent = [one for one in self.calls_made if call.at - one.at < HOUR - BOOKED_BEFORE]
+        made = [one for one in self.calls_made if one.remedy.kind is not RemedyKind.PARK_SESSION]
+        recent = [one for one in made if call.at - one.at < HOUR - BOOKED_BEFORE]
         same = sum(1 for one in recent if one.remedy.session == call.remedy.session)
         if same >= budget.per_session_per_hour:
             self._broken("the budget of a session holds", f"{same + 1} in an hour: {call.remedy}")
@@ -184,8 +185,8 @@ class Promises(GatewayPromises):
         if seen is None or seen.reason is not Reason.UNEXPLAINED or before is None:
             return
         incident = self.site.disk.load().incident
-        if incident is not None and not incident.proven and incident.canary == name:
-            return  # that all fail together is no account's fault: one of them is tried, ever more rarely
+        if incident is not None and (incident.proven or incident.canary == name):
+            return  # that all fail together is no account's fault: one of them is tried, and then the others
         if self._last_event < before and not self._died_since(before):
             self._broken("an unexplained failure gets one diagnosing restart", f"at {before} and {call.at}: {name}")
 

@@ -13,6 +13,7 @@ from sim_site import Site
 from sim_witness import BrokenPromiseError
 
 from wasupervisor.decide.memory import BreakerState
+from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.journal import Entry
 from wasupervisor.model.sessions import Condition
 from wasupervisor.simulator.evolution_world import EvolutionSession, EvolutionWorld
@@ -20,6 +21,8 @@ from wasupervisor.simulator.waha_world import Socket, WahaSession, WahaWorld
 from wasupervisor.simulator.world import UplinkState
 
 CALM_STEP = 30.0
+TOLD_WITHIN = 180.0
+"""Seconds within which a person hears that he is needed, or is no longer."""
 TRIED_WITHIN = 900.0
 """Seconds before the verdict 'tried in vain' in which the process must really have been restarted."""
 
@@ -130,7 +133,23 @@ def _missing(site: Site) -> list[str]:
         known = memory is not None and memory.condition is Condition.HEALTHY
         if (healthy or curable(site, name)) and not (healthy and known):
             missing.append(f"{name} ({site.world.state_of(session)}, {memory and memory.condition})")  # type: ignore[arg-type]
-    return missing
+    return missing or _untold(daemon)
+
+
+def _untold(daemon: Daemon) -> list[str]:
+    """Of whom a person should have been told, or should have heard the end."""
+    if not daemon.policy.tell:
+        return []
+    now, wrong = daemon.timeline.now(), []
+    for name, one in daemon.memory.sessions.items():
+        if now - one.condition_since < TOLD_WITHIN:
+            continue
+        episode = daemon.memory.episodes.get(f"{AlertKind.NEEDS_HUMAN}:{name}")
+        told = episode is not None and episode.told_at is not None
+        waits = one.condition in (Condition.FATAL, Condition.NEEDS_HUMAN)
+        if waits is not told and (waits or one.condition is Condition.HEALTHY):
+            wrong.append(f"{name} ({one.condition}, {'told' if told else 'not told'})")
+    return wrong
 
 
 def _is_healthy(site: Site, name: str) -> bool:

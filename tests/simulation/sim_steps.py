@@ -7,6 +7,7 @@ from sim_witness import Witness
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.flaps import FOUGHT_WITHIN
 from wasupervisor.decide.memory import BreakerState, Memory
+from wasupervisor.model.alerts import Event
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import Observation
 from wasupervisor.model.remedies import OrderKind, RemedyKind
@@ -158,5 +159,13 @@ class StepPromises(Witness):
 
     def recorded(self, decision: Decision, *, written: bool) -> None:
         """The step was written down, or could not be."""
-        if written:
-            self._paused = decision.memory.paused
+        self._unwritten += decision.alerts
+        if not written:
+            return
+        self._paused = decision.memory.paused
+        alerts, self._unwritten = self._unwritten, ()
+        for alert in alerts:
+            state = self.episodes.get(alert.id)
+            if state is Event.END or (state is None) is not (alert.event is Event.BEGIN):
+                self._broken("an episode is told with one begin and one end", f"{alert} after {state}")
+            self.episodes[alert.id] = alert.event

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sim_events as events
 
 from wasupervisor.decide.scene import OPERATOR_STOP_AFTER
+from wasupervisor.model.alerts import Alert, Event
 from wasupervisor.model.health import Pause
 from wasupervisor.model.observation import CloseLook, Observation
 from wasupervisor.model.remedies import Outcome, Remedy
@@ -60,6 +61,10 @@ class Witness:
         self.parked: set[str] = set()
         """Stopped by us and not started by a person since."""
         self.healed: list[tuple[float, str]] = []
+        self.episodes: dict[str, Event] = {}
+        """What was told of each, last."""
+        self._unwritten: tuple[Alert, ...] = ()
+        """Alerts that wait, with the memory that they belong to, until the disk takes them."""
         self._harm_seen = 0
         self._excused: set[int] = set()
         self._operator_acts: dict[str, float] = {}
@@ -128,6 +133,9 @@ class Witness:
         if observation.first:
             self._working_since.clear()
             self._seen_stopped.clear()
+            self._unwritten = ()
+            lost = {name for name, at in self._stopped_at.items() if at <= self.site.refused_at}
+            self._known_stopped -= lost
         for one in seen or ():
             if one.state is State.WORKING:
                 self._working_since.setdefault(one.name, now)

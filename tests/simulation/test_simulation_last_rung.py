@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Literal
 
 import pytest
@@ -82,7 +83,7 @@ def test_a_restarter_that_fails_is_asked_ever_more_rarely_and_in_the_end_heals(k
     made = [one.at for one in site.promises.gateway_restarts]
     assert unwell(site) == []
     assert len(made) <= 4
-    assert all(later - earlier >= 300.0 for earlier, later in zip(made, made[1:], strict=False))
+    assert all(later - earlier >= 300.0 for earlier, later in pairwise(made))
 
 
 def test_hands_off_while_paused_and_then_it_is_healed() -> None:
