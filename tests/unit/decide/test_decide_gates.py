@@ -1,0 +1,230 @@
+"""What stands against a remedy of a session: each gate alone, for the loop, for an order, and for force."""
+
+from __future__ import annotations
+
+import pytest
+from decide_scenes import CALM, EVOLUTION, Stage, connecting, failed, opened, starting, stopped, working
+from msgspec.structs import replace
+
+from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.policy import Budget, Policy
+from wasupervisor.model.remedies import Order, OrderKind, Outcome, RemedyKind, Verdict
+from wasupervisor.model.sessions import Condition, Reason
+
+RESTART, START = RemedyKind.RESTART_SESSION, RemedyKind.START_SESSION
+
+NO_REDIS = "the gateway's Redis does not answer: a restart now would throw identities away"
+NO_STORE = "the gateway's database does not answer: a restart now would do harm"
+UNSURE_STORE = "it is not known whether the gateway's database is well"
+NO_DISK = "the disk is nearly full, and what cannot be written is lost"
+MISTYPED = "its credential key in Redis has the wrong type: a restart would throw its identity away"
+NO_STATE = "the state cannot be written, so that nothing would be on the books"
+NO_UPLINK = "it is not known whether WhatsApp can be reached from here"
+
+
+def failing(policy: Policy = CALM, **rest: object) -> Stage:
+    """One of two has just failed, and nothing was done yet."""
+    evolution = policy.gateway_kind == "evolution"
+    stage = Stage(policy=policy, store_ok=True if evolution else None, **rest)  # type: ignore[arg-type]
+    stage.see(*((opened("a"), opened("b")) if evolution else (working("a"), working("b"))))
+    stage.run(60)
+    stage.journal.clear()
+    stage.change(connecting() if evolution else failed())
+    return stage
+
+
+@pytest.mark.parametrize(
+    ("policy", "change", "why", "for_order", "for_force"),
+    [
+        (CALM, {"redis_ok": False}, NO_REDIS, True, False),
+        (CALM, {"store_ok": False}, NO_STORE, True, False),
+        (EVOLUTION, {"redis_ok": False}, NO_REDIS, True, False),
+        (EVOLUTION, {"store_ok": False}, NO_STORE, True, False),
+        (EVOLUTION, {"store_ok": None}, UNSURE_STORE, True, False),
+        (CALM, {"disk_low": True}, NO_DISK, False, False),
+        (CALM, {"mistyped": ("a",)}, MISTYPED, True, True),
+        (CALM, {"writable": False}, NO_STATE, True, True),
+        (CALM, {"uplink": UplinkState.UNKNOWN}, NO_UPLINK, True, False),
+        (CALM, {"uplink": UplinkState.DOWN}, NO_UPLINK, True, False),  # while another one works
+    ],
+)
+def test_a_gate_holds_until_it_opens_and_is_told_once(
+    policy: Policy, change: dict[str, object], why: str, for_order: bool, for_force: bool
+) -> None:
+    stage = failing(policy)
+    before = {name: getattr(stage, name) for name in change}
+    for name, value in change.items():
+        setattr(stage, name, value)
+    stage.run(600)
+    assert stage.made == []
+    # Patience stands still while uplink and store are not well, so that not all of them come to a withholding.
+    assert stage.withheld in ([f"restart_session is withheld: {why}"], [])
+    assert bool(stage.withheld) or policy is EVOLUTION
+    ordered = stage.order(OrderKind.RESTART)
+    assert ordered.verdict is (Verdict.WITHHELD if for_order else Verdict.ACCEPTED), ordered.text
+    if for_order:
+        assert ordered.text == f"restart_session is withheld: {why}"
+        forced = stage.order(OrderKind.RESTART, force=True)
+        assert forced.verdict is (Verdict.WITHHELD if for_force else Verdict.ACCEPTED), forced.text
+    if not stage.made:
+        for name, value in before.items():
+            setattr(stage, name, value)
+        assert stage.run_until_remedy(120).kind is RESTART
+
+
+def test_only_the_session_with_the_mistyped_key_is_left_alone() -> None:
+    stage = failing()
+    stage.mistyped = ("b",)
+    assert stage.run_until_remedy(60).session == "a"
+
+
+def test_an_uplink_that_nobody_watches_is_taken_as_up() -> None:
+    stage = failing(replace(CALM, uplink_watched=False), uplink=UplinkState.UNKNOWN)
+    assert stage.run_until_remedy(60).kind is RESTART
+
+
+def test_the_uplink_is_told_down_when_nothing_works() -> None:
+    stage = failing()
+    stage.uplink = UplinkState.DOWN
+    stage.change(failed("b"))
+    stage.run(120)
+    told = "WhatsApp cannot be reached from here: a restart now would not help and could do harm"
+    assert stage.withheld == [f"restart_session of 2 sessions is withheld: {told}"]
+
+
+# A session that starts while nothing else works
+
+
+def alone(policy: Policy = CALM, **rest: object) -> Stage:
+    stage = failing(policy, **rest)
+    stage.see(connecting() if policy.gateway_kind == "evolution" else starting())
+    return stage
+
+
+def test_a_lone_starting_session_is_restarted_only_where_something_brings_the_gateway_back() -> None:
+    stage = alone(keeper=None)
+    stage.run(600)
+    assert stage.made == []
+    why = "no other session works, and nothing is known that would start the gateway again if it died of it"
+    assert stage.withheld == [f"restart_session is withheld: {why}"]
+    assert stage.notes.startswith("Only a restart of the gateway process heals a. Do it by hand")
+    stage.keeper = "docker"
+    assert stage.run_until_remedy(30).lone
+
+
+def test_a_lone_starting_session_of_evolution_needs_no_keeper() -> None:
+    stage = alone(EVOLUTION, keeper=None)
+    assert stage.run_until_remedy(200).lone
+
+
+def test_a_lone_failed_session_needs_no_keeper() -> None:
+    stage = failing(keeper=None)
+    stage.see(failed())
+    assert not stage.run_until_remedy(60).lone
+
+
+def test_a_lone_stopped_session_needs_no_keeper() -> None:
+    stage = failing(replace(CALM, expect=("a",)), keeper=None)
+    stage.begin_anew(stopped())
+    remedy = stage.run_until_remedy(60)
+    assert (remedy.kind, remedy.lone) == (START, False)
+
+
+def test_the_canary_is_tried_first_and_the_other_waits() -> None:
+    stage = failing()
+    stage.see(starting("a"), starting("b"), stopped("c"))
+    first = stage.run_until_remedy(200)
+    stage.run(40)
+    assert len(stage.remedies) == 1
+    other = "b" if first.session == "a" else "a"
+    assert f"{first.session} is the canary and is tried first" in (stage.health(other).next or "")
+
+
+def test_the_gateways_budget_holds_for_what_could_kill_it_only() -> None:
+    """It was ended by two session restarts within the hour."""
+    stage = alone(replace(CALM, budget=Budget(gateway_per_hour=0)))
+    stage.run(600)
+    assert stage.made == []
+    assert any("the gateway restarted 0 times within an hour because of us" in one for one in stage.withheld)
+    stage.change(failed())
+    assert stage.run_until_remedy(60).kind is RESTART
+
+
+def test_with_a_restarter_the_lone_session_waits_for_the_gateway_to_be_restarted_instead() -> None:
+    policy = replace(CALM, restarter="command", budget=Budget(gateway_per_day=0))
+    stage = alone(policy, keeper=None)
+    stage.run(600)
+    assert stage.made == []
+
+
+# Distances
+
+
+def test_evolutions_restarts_of_one_session_are_a_minute_apart_even_by_order() -> None:
+    stage = failing(EVOLUTION)
+    stage.run_until_remedy(120)
+    stage.look()
+    reply = stage.order(OrderKind.RESTART)
+    assert reply.verdict is Verdict.LATER
+    assert reply.text == (
+        "restart_session is withheld for 55 s: this gateway wants 60 s between two restarts of a session"
+    )
+    assert reply.retry_after == 55
+    stage.run(50)
+    assert stage.order(OrderKind.RESTART).verdict is Verdict.ACCEPTED
+
+
+def test_two_remedies_keep_their_distance_and_are_not_made_at_once() -> None:
+    policy = replace(CALM, budget=Budget(concurrent=2, spacing=12.0), incident=replace(CALM.incident, at_least=99))
+    stage = Stage(policy=policy, answers=None).healthy(*"abcdefg")
+    stage.change(failed("a"), failed("b"), failed("c"))
+    stage.run(60)
+    when = [at for at, _ in stage.remedies]
+    assert len(when) == 2  # two are under way, and no end was heard
+    assert 12 <= when[1] - when[0] <= 20
+
+
+@pytest.mark.parametrize(("concurrent", "made"), [(1, 1), (2, 2), (3, 3)])
+def test_so_many_at_once_as_are_allowed(concurrent: int, made: int) -> None:
+    policy = replace(
+        CALM, budget=Budget(concurrent=concurrent, spacing=0.0), incident=replace(CALM.incident, at_least=99)
+    )
+    stage = Stage(policy=policy, answers=None).healthy(*"abcdefg")
+    stage.change(failed("a"), failed("b"), failed("c"))
+    stage.run(40)
+    assert len(stage.made) == made
+
+
+@pytest.mark.parametrize("outcome", [Outcome.WITHHELD, Outcome.UNREACHABLE])
+def test_what_was_not_made_costs_no_budget(outcome: Outcome) -> None:
+    policy = replace(CALM, budget=Budget(per_session_per_hour=2, sessions_per_hour=2))
+    stage = failing(policy, answers=outcome)
+    stage.run(900)
+    assert len(stage.made) > 10
+    assert len(stage.memory.gateway.made) <= 1
+    stage.answers = Outcome.ACCEPTED
+    stage.run_until_remedy(200)
+
+
+def test_a_reply_says_what_withholds_it_and_the_limits_when() -> None:
+    policy = replace(CALM, budget=Budget(per_session_per_hour=1))
+    stage = failing(policy)
+    stage.run_until_remedy(60)
+    stage.change(starting())
+    stage.run(300)
+    assert stage.health().condition is Condition.FAILING
+    reply = stage.order(OrderKind.RECOVER)
+    assert reply.verdict is Verdict.LATER
+    assert "its budget of 1 remedies per hour is spent" in reply.text
+    assert reply.retry_after is not None
+    assert 3000 <= reply.retry_after <= 3300
+
+
+def test_a_pause_of_nobody_and_for_no_reason_holds_as_well() -> None:
+    stage = failing()
+    stage.orders.append(Order("o2", OrderKind.PAUSE))
+    stage.run(120)
+    assert stage.made == []
+    assert stage.withheld == ["restart_session is withheld: paused"]
+    stage.order(OrderKind.RESUME, None)
+    assert stage.remedies[0][1].cause is Reason.UNEXPLAINED
