@@ -102,12 +102,13 @@ def _why(draft: Draft, kind: AlertKind, name: str, session: SessionMemory) -> st
 
 
 def _todo(draft: Draft, kind: AlertKind, name: str, session: SessionMemory) -> str:
-    advice = TABLE[_reason(kind, session)].advice
+    advice = TABLE[_reason(kind, session)].advice.replace("SESSION", name)
+    held = session.breaker.state is BreakerState.HELD
     parking = offer(name, session, draft.policy, draft.now)
     rows = (
         (bool(advice), advice),
         (not advice, "Look at the gateway's log."),
-        (session.breaker.state is BreakerState.HELD, f"Then order: wasupervisor recover {name}"),
+        (held and "wasupervisor recover" not in advice, f"Then order: wasupervisor recover {name}"),
         (bool(parking), f"{parking}; wasupervisor recover {name} starts it again."),
     )
     return " ".join(text for holds, text in rows if holds)

@@ -115,7 +115,7 @@ def _breaker_open(draft: Draft, scene: Scene) -> Told:
     tried = {name: one for name, one in draft.sessions.items() if one.gateway_tried is not None}
     causes = [one.cause for one in tried.values()] if wanted is None else [wanted.reason]
     reason = next(iter(causes), Reason.GATEWAY_DOWN)
-    names = tuple(sorted(tried))
+    names = tuple(sorted({*tried, *(() if wanted is None else wanted.sessions)}))
     return Told(
         what=f"a restart of the gateway did not heal {first_names(names) or 'it'}: {TABLE[reason].sentence}",
         reason=reason,

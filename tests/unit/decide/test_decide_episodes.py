@@ -199,6 +199,17 @@ def test_what_holds_every_remedy_back_is_told(ear: Ear) -> None:
     assert ear.last.why_no_more.startswith("recovery.mode is observe; the state cannot be written")
 
 
+def test_advice_names_the_session_and_its_order_once(ear: Ear) -> None:
+    for reason in (Reason.REPLACED, Reason.BANNED, Reason.LOGGED_OUT):
+        ear.change(told(State.FAILED, reason))
+        ear.run(60)
+        ear.change(working())
+        ear.run(120)
+    begun = [one.todo for _, one in ear.heard if one.event is Event.BEGIN]
+    assert [todo.count("wasupervisor recover") for todo in begun] == [1, 1, 1]
+    assert not any("SESSION" in todo for todo in begun)
+
+
 # Many at once
 
 
