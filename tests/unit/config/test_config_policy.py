@@ -72,6 +72,12 @@ health: {ready_when: all, rise: 27, fall: 28}
     )
 
 
+def test_how_often_a_qr_may_be_asked_for_reaches_the_decider(load_section: Load) -> None:
+    assert policy_of(load_section("").settings).qr_interval == 60.0
+    policy = policy_of(load_section("recovery: {qr_interval: 5m}").settings)
+    assert (policy.qr_interval, policy.notes) == (300.0, ())
+
+
 def test_expect_all_is_a_flag(load_section: Load) -> None:
     policy = policy_of(load_section("sessions: {expect: all}").settings)
     assert (policy.expect, policy.expect_all) == (None, True)
