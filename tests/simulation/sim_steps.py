@@ -122,7 +122,15 @@ class StepPromises(Witness):
             code = memory.sessions[one.name].withheld
             shared = memory.incident.withheld if memory.incident is not None else ""
             # Waiting for a turn is no withholding.
-            turns = ("under way", "being verified", "canary", "did not tell its state", "another remedy", "is being")
+            turns = (
+                "under way",
+                "being verified",
+                "canary",
+                "did not tell its state",
+                "another remedy",
+                "is being",
+                "instead",
+            )
             if one.next.startswith(RemedyKind.RESTART_GATEWAY):
                 code = memory.gateway.withheld
             if not code and not shared and not any(turn in one.next for turn in turns):
@@ -154,7 +162,9 @@ class StepPromises(Witness):
             if was is not None and was.diagnosed:
                 continue
             calls = [call.at for call in self.calls_made if call.remedy.session == entry.session]
-            if not calls or self._failed_at.get(entry.session, 0.0) <= calls[-1]:
+            if entry.session in self._operator_acts:
+                calls.append(self._operator_acts[entry.session])  # his restart tells as much as one of ours
+            if not calls or self._failed_at.get(entry.session, 0.0) <= min(calls[-2:]):
                 self._broken("logged out is only said after a diagnosis", f"{entry.session}: {calls}")
 
     def recorded(self, decision: Decision, *, written: bool) -> None:
