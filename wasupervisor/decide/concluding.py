@@ -9,7 +9,7 @@ from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
 from wasupervisor.decide.memory import BreakerState, ReadyMemory, SessionMemory
 from wasupervisor.decide.parking import offer
-from wasupervisor.decide.reasons import QR_REASONS, TABLE
+from wasupervisor.decide.reasons import QR_REASONS, TABLE, advice_for
 from wasupervisor.decide.scene import Scene, expected
 from wasupervisor.decide.words import count, first_names, span
 from wasupervisor.model.health import Breakers, Connections, Health, Incident, SessionHealth, Status
@@ -104,7 +104,7 @@ def _session_health(draft: Draft, scene: Scene, name: str, memory: SessionMemory
         claim="" if unread or absent else memory.claim,
         next=draft.next.get(name),
         needs_qr=cause in QR_REASONS,
-        advice=TABLE[cause].advice if group in ("needs_human", "failed") else "",
+        advice=advice_for(cause, name) if group in ("needs_human", "failed") else "",
     )
 
 
@@ -241,12 +241,10 @@ def _advice(draft: Draft) -> list[str]:
 
 def _advice_for(draft: Draft, name: str, session: SessionMemory) -> str:
     row = TABLE[session.cause]
-    parking = offer(name, session, draft.policy, draft.now)
-    if session.condition in (Condition.NEEDS_HUMAN, Condition.FATAL, Condition.MISSING) and row.advice:
-        return f"{name}: {row.sentence}. {row.advice}"
+    advice, parking = advice_for(session.cause, name), offer(name, session, draft.policy, draft.now)
+    if session.condition in (Condition.NEEDS_HUMAN, Condition.FATAL, Condition.MISSING) and advice:
+        return f"{name}: {row.sentence}. {advice}"
     if session.condition is Condition.FAILING and session.breaker.trips:
         vain = count(session.failures, "remedy", "remedies")
-        return (
-            f"{name}: {vain} in vain, and it is tried ever more rarely: {row.sentence}. {row.advice} {parking}".rstrip()
-        )
+        return f"{name}: {vain} in vain, and it is tried ever more rarely: {row.sentence}. {advice} {parking}".rstrip()
     return f"{name}: {row.sentence}. {parking}" if parking else ""

@@ -23,6 +23,15 @@ WINDOW = 60.0
 LOOKS = 12
 """Looks that a window has at the least."""
 
+SLOW_FALLS, SLOW_WINDOW = 8, 600.0
+"""Or so many within so many seconds: slower, and just as useless to who waits for it."""
+
+SLOW_PAUSE = 120.0
+"""Seconds without a fall after which it does not fall over and over any more."""
+
+APART = 2.0
+"""Seconds between two falls that count as two, so that a few of them always tell of half a minute."""
+
 FIGHT_CPU = 5.0
 """Per cent of the CPUs that the gateway may use. Idle it uses 1 to 2, in a fight a quarter of a core."""
 
@@ -38,16 +47,31 @@ def fallen_since(memory: SessionMemory, sighting: Sighting, scene: Scene) -> tup
         return ()
     if memory.state is not State.WORKING or sighting.state not in (State.STARTING, State.FAILED) or not sighting.fresh:
         return memory.fallen
-    return (*(at for at in memory.fallen if scene.now - at <= _window(scene.policy)), scene.now)
+    if memory.fallen and scene.now - memory.fallen[-1] < APART:
+        return memory.fallen
+    return (*(at for at in memory.fallen if scene.now - at <= SLOW_WINDOW), scene.now)[-2 * SLOW_FALLS :]
 
 
 def is_flapping(memory: SessionMemory, scene: Scene) -> bool:
     """Whether it falls over and over, though WhatsApp can be reached. Once it does, one more fall goes on with it."""
-    inside = [at for at in memory.fallen if scene.now - at <= _window(scene.policy)]
-    if not inside or not scene.calm:
+    if not memory.fallen or not scene.calm:
         return False
     goes_on = memory.condition is Condition.FAILING and memory.cause in (Reason.FLAPPING, Reason.FIGHT)
-    return goes_on or (len(inside) >= FALLS and inside[-1] - inside[0] >= LASTS)
+    quiet_for = scene.now - memory.fallen[-1]
+    if goes_on and quiet_for <= _window(scene.policy):
+        return True
+    return _falls_quickly(memory, scene) or (
+        len(_within(memory, scene, SLOW_WINDOW)) >= SLOW_FALLS and quiet_for <= SLOW_PAUSE
+    )
+
+
+def _falls_quickly(memory: SessionMemory, scene: Scene) -> bool:
+    inside = _within(memory, scene, _window(scene.policy))
+    return len(inside) >= FALLS and inside[-1] - inside[0] >= LASTS
+
+
+def _within(memory: SessionMemory, scene: Scene, seconds: float) -> list[float]:
+    return [at for at in memory.fallen if scene.now - at <= seconds]
 
 
 def fights(memory: SessionMemory, scene: Scene) -> Reason:
@@ -59,7 +83,9 @@ def fights(memory: SessionMemory, scene: Scene) -> Reason:
     | Evolution | busy | yes | it goes on after a restart of the process: the other client is elsewhere |
     | any | | | flapping: nothing that a restart is known to heal |
     """
-    busy = scene.cpu_percent is not None and scene.cpu_percent >= FIGHT_CPU
+    known = memory.cause is Reason.FIGHT and memory.condition is Condition.FAILING
+    burns = scene.cpu_percent is not None and scene.cpu_percent >= FIGHT_CPU and _falls_quickly(memory, scene)
+    busy = known or burns
     if scene.policy.gateway_kind != "evolution" or not busy:
         return Reason.FLAPPING
     if memory.fought is not None and scene.now - memory.fought < FOUGHT_WITHIN:

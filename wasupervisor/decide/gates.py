@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from wasupervisor.decide.memory import BreakerState, GatewayMemory, IncidentMemory, SessionMemory
-from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.reasons import TABLE, advice_for
 from wasupervisor.decide.scene import DAY, HOUR, Scene
 from wasupervisor.decide.words import count, span
 from wasupervisor.model.health import Pause
@@ -157,7 +157,7 @@ def _fatal(asked: Asked) -> Found:
     if asked.session.condition not in (Condition.FATAL, Condition.NEEDS_HUMAN):
         return None
     row = TABLE[asked.session.cause]
-    return f"{row.sentence}. {row.advice}".strip(), None
+    return f"{row.sentence}. {advice_for(row.reason, asked.name)}".strip(), None
 
 
 def _gateway_restart(asked: Asked) -> Found:

@@ -12,7 +12,7 @@ from wasupervisor.decide.ladder import WAHA, remedy_for, wants_gateway_restart
 from wasupervisor.decide.last_rung import Need
 from wasupervisor.decide.memory import Breaker, SessionMemory
 from wasupervisor.decide.qr import show_qr
-from wasupervisor.decide.reasons import QR_REASONS, TABLE, Nature
+from wasupervisor.decide.reasons import QR_REASONS, TABLE, Nature, advice_for
 from wasupervisor.decide.restarts import book
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import span
@@ -158,7 +158,7 @@ def _recover(draft: Draft, scene: Scene, name: str) -> Answer:
     if session.condition is Condition.STOPPED or session.parked:
         return _start_stopped(draft, scene, name)
     if session.condition is Condition.FATAL and TABLE[session.told].nature is Nature.FATAL:
-        return _nothing(session, scene)
+        return _nothing(name, session, scene)
     reset = _reset(session, draft.now)
     if session.condition is Condition.FATAL and remedy_for(scene.policy, session.told) is not None:
         reset = replace(reset, condition=Condition.FAILING, cause=session.told)
@@ -168,18 +168,19 @@ def _recover(draft: Draft, scene: Scene, name: str) -> Answer:
     if not_yet and TABLE[reset.cause].nature is Nature.TRANSIENT:
         return Verdict.ACCEPTED, f"nothing is to be done yet: {TABLE[reset.cause].sentence}", None
     if kind is None or reset.condition is not Condition.FAILING:
-        return _nothing(reset, scene)
+        return _nothing(name, reset, scene)
     if not is_judged_now(name, reset, scene):
         return Verdict.ACCEPTED, f"its breaker is reset; it is watched whether {kind} is needed", None
     return _begin(draft, scene, name, kind)
 
 
-def _nothing(session: SessionMemory, scene: Scene) -> Answer:
+def _nothing(name: str, session: SessionMemory, scene: Scene) -> Answer:
     if wants_gateway_restart(scene.policy, session.cause) and scene.policy.restarter != "none":
         text = "its breaker is reset; restart_gateway follows as soon as nothing is against it"
         return Verdict.ACCEPTED, text, None
     row = TABLE[session.cause]
-    return Verdict.WITHHELD, f"nothing can be done from here: {row.sentence}. {row.advice}".strip(), None
+    text = f"nothing can be done from here: {row.sentence}. {advice_for(row.reason, name)}"
+    return Verdict.WITHHELD, text.strip(), None
 
 
 def _begin(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> Answer:

@@ -10,7 +10,7 @@ from wasupervisor.decide.gates import Block, Kind, first_block, only_gateway_res
 from wasupervisor.decide.ladder import remedy_for, rung_for
 from wasupervisor.decide.memory import SessionMemory
 from wasupervisor.decide.parking import is_to_be_parked
-from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.reasons import TABLE, advice_for
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import count, span
 from wasupervisor.model.journal import Entry, EntryKind
@@ -41,7 +41,7 @@ def _plan_one(draft: Draft, scene: Scene, name: str) -> None:
     elif session.condition is Condition.FAILING and kind is not None:
         _try_remedy(draft, scene, name, kind)
     else:
-        draft.next[name] = _waiting(session, scene, rung.why)
+        draft.next[name] = _waiting(name, session, scene, rung.why)
 
 
 def _try_remedy(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> None:
@@ -109,7 +109,7 @@ def _verifying(session: SessionMemory, scene: Scene) -> str:
     return f"{attempt.kind} was made {span(scene.now - attempt.ended)} ago; it is observed whether it helps"
 
 
-def _waiting(session: SessionMemory, scene: Scene, why: str) -> str:
+def _waiting(name: str, session: SessionMemory, scene: Scene, why: str) -> str:
     row, condition = TABLE[session.cause], session.condition
     if condition is Condition.SETTLING and session.working_since is not None:
         return f"healthy if it stays so for {span(scene.policy.stable_for - (scene.now - session.working_since))} more"
@@ -122,5 +122,5 @@ def _waiting(session: SessionMemory, scene: Scene, why: str) -> str:
     if why:
         return f"nothing is done: {why}"
     if condition in (Condition.NEEDS_HUMAN, Condition.FATAL, Condition.MISSING):
-        return row.advice
+        return advice_for(session.cause, name)
     return f"nothing is done: {row.sentence}"

@@ -57,7 +57,7 @@ ROWS: tuple[ReasonRow, ...] = (
         R.QR_WANTED,
         N.PERSON,
         "it waits for a person to scan its QR code",
-        "Scan the QR code with the phone: in the gateway's dashboard or manager.",
+        "Scan the QR code with the phone: wasupervisor qr SESSION, or in the gateway's dashboard or manager.",
     ),
     ReasonRow(
         R.QR_EXPIRED,

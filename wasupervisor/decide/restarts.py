@@ -20,6 +20,8 @@ from wasupervisor.model.sessions import Condition, Reason, State
 
 KIND = RemedyKind.RESTART_GATEWAY
 
+ITSELF = "the gateway"
+
 RESTARTS_WITHIN = 180.0
 """Seconds after which a restart whose end nobody heard, or after which no new process was seen, is judged.
 
@@ -42,7 +44,7 @@ def plan_restart(draft: Draft, scene: Scene) -> None:
         book(draft, asked)
         return
     if block.code == "no_restarter":
-        draft.wants_process_restart.extend(wanted.sessions or ("the gateway",))
+        draft.wants_process_restart.extend(wanted.sessions or (ITSELF,))
     for name in wanted.sessions:
         draft.next.setdefault(name, _withheld(block, draft.now))
     if block.kind is not Kind.TURN and draft.gateway.withheld != block.code:
@@ -141,18 +143,11 @@ def _wait_for_process(draft: Draft, scene: Scene, attempt: GatewayAttempt, *, la
     renewed = draft.gateway.run != attempt.run or not scene.run_known
     if renewed and draft.observation.look.sightings is not None and draft.now > attempt.ended:
         draft.gateway = replace(draft.gateway, attempt=replace(attempt, back_at=draft.now))
-        for name in _fighting(draft, attempt):
-            draft.sessions[name] = replace(draft.sessions[name], fought=draft.now)
         for name in attempt.sessions if attempt.cause is Reason.FIGHT else ():
             if name in draft.sessions:  # what falls from now on is no fight of the process that has ended
                 draft.sessions[name] = replace(draft.sessions[name], fought=draft.now, fallen=())
     elif late:
         _failed(draft, attempt, "no new process was seen that answers")
-
-
-def _fighting(draft: Draft, attempt: GatewayAttempt) -> list[str]:
-    """Whom the new process gives an end to a fight: if they fight again, it is with another program."""
-    return [name for name in attempt.sessions if attempt.cause is Reason.FIGHT and name in draft.sessions]
 
 
 def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back_at: float) -> None:
@@ -163,13 +158,15 @@ def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back
     if scene.calm is (attempt.calm_since is None):
         attempt = replace(attempt, calm_since=draft.now if scene.calm else None)
         draft.gateway = replace(draft.gateway, attempt=attempt)
-    if _is_healed(draft, attempt, back_at):
+    healed = _healed(draft, attempt, back_at)
+    if healed:
         _mark_tried(draft, attempt)
         draft.gateway = replace(
             draft.gateway, attempt=None, breaker=replace(draft.gateway.breaker, state=BreakerState.CLOSED)
         )
         lasted = span(draft.now - attempt.at)
-        text = f"healed: {_named(Need(attempt.cause, attempt.sessions))} well again {lasted} after {KIND}"
+        others = tuple(name for name in attempt.sessions if name not in healed)
+        text = f"healed: {_are(healed)} well again {lasted} after {KIND}{f'; {_are(others)} not' if others else ''}"
         draft.entries.append(_entry(EntryKind.VERIFIED, text, attempt.cause, outcome="healed"))
         return
     if attempt.calm_since is None:
@@ -179,17 +176,17 @@ def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back
         _failed(draft, attempt, f"not well {span(draft.now - back_at)} after the new process answered")
 
 
-def _is_healed(draft: Draft, attempt: GatewayAttempt, back_at: float) -> bool:
-    """Any of those that it was for is well; for the gateway itself, that it answers and stays so."""
+def _healed(draft: Draft, attempt: GatewayAttempt, back_at: float) -> tuple[str, ...]:
+    """Who of those that it was for is well; of the gateway itself, whether it answers and stays so."""
     if not attempt.sessions:
-        return draft.now - back_at >= draft.policy.stable_for
-    known = (draft.sessions.get(name) for name in attempt.sessions)
-    return any(
-        one is not None
-        and one.condition is Condition.HEALTHY
+        return (ITSELF,) if draft.now - back_at >= draft.policy.stable_for else ()
+    known = ((name, draft.sessions[name]) for name in attempt.sessions if name in draft.sessions)
+    return tuple(
+        name
+        for name, one in known
+        if one.condition is Condition.HEALTHY
         and one.state is State.WORKING
         and (attempt.cause is not Reason.FALSE_WORKING or _is_answered(one, back_at))
-        for one in known
     )
 
 
@@ -207,15 +204,14 @@ def _failed(draft: Draft, attempt: GatewayAttempt, why: str) -> None:
     until = draft.now + wait * (1 + JITTER * draft.roll(KIND))
     breaker = Breaker(state=BreakerState.OPEN, until=until, trips=trips)
     draft.gateway = replace(known, attempt=None, breaker=breaker)
-    if attempt.outcome is not Outcome.REFUSED:
-        _mark_tried(draft, attempt)
+    _mark_tried(draft, attempt)
     text = f"{KIND} did not heal: {why}; the gateway's breaker is open for {span(until - draft.now)}"
     draft.entries.append(_entry(EntryKind.VERIFIED, text, attempt.cause, outcome="not_healed", warn=True))
 
 
 def _mark_tried(draft: Draft, attempt: GatewayAttempt) -> None:
-    """Remember for whom it was in vain. Who is healthy, or will be, is none of them."""
-    for name in attempt.sessions:
+    """Remember for whom it was in vain: not who is healthy, and nobody where no new process was seen."""
+    for name in attempt.sessions if attempt.back_at is not None else ():
         known = draft.sessions.get(name)
         if known is not None and known.condition is not Condition.HEALTHY:
             draft.sessions[name] = replace(known, gateway_tried=draft.now)
@@ -231,7 +227,11 @@ def _why(draft: Draft, asked: Asked) -> str:
 
 
 def _named(wanted: Need) -> str:
-    return first_names(wanted.sessions) if wanted.sessions else "the gateway"
+    return first_names(wanted.sessions) if wanted.sessions else ITSELF
+
+
+def _are(names: tuple[str, ...]) -> str:
+    return f"{first_names(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _withheld(block: Block, now: float) -> str:

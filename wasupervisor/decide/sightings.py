@@ -15,7 +15,7 @@ from wasupervisor.decide.draft import Draft, forget_old
 from wasupervisor.decide.incidents import canary_failed, canary_healed
 from wasupervisor.decide.memory import SessionMemory
 from wasupervisor.decide.probing import is_false_working
-from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.reasons import TABLE, advice_for
 from wasupervisor.decide.scene import Scene, included
 from wasupervisor.decide.words import span
 from wasupervisor.model.journal import EntryKind
@@ -51,7 +51,7 @@ def _take_one(draft: Draft, scene: Scene, name: str, sighting: Sighting) -> None
     changed = before is None or before.state is not after.state
     if changed:
         claim = sighting.claim or str(sighting.state)
-        draft.say(EntryKind.SEEN, f"the gateway says {claim}" + (f", before {before.claim}" if before else ""), name)
+        draft.say(EntryKind.SEEN, f"the gateway says {claim}" + (f" (before: {before.claim})" if before else ""), name)
     if sighting.fresh or changed:  # the same as before, and old: no news to judge by
         _judge(draft, scene, name, before, forget_old(after, scene.now))
 
@@ -102,7 +102,7 @@ def _tell_condition(draft: Draft, scene: Scene, name: str, before: SessionMemory
     row = TABLE[after.cause]
     if after.condition in BAD:
         text = f"{after.condition}: {row.sentence}"
-        advice = row.advice if after.condition is not Condition.FAILING else ""
+        advice = advice_for(after.cause, name) if after.condition is not Condition.FAILING else ""
         draft.say(EntryKind.CONCLUDED, f"{text}. {advice}" if advice else text, name, warn=True)
     elif after.condition is Condition.SETTLING and after.state is State.WORKING:
         draft.say(EntryKind.CONCLUDED, _works_again(draft, before, scene), name)

@@ -61,7 +61,7 @@ def test_one_bad_look_is_forgotten() -> None:
         stage.look()
         assert stage.health().condition is Condition.SUSPECT
         stage.change(working())
-        stage.run(20)
+        stage.run(100)
     assert stage.made == []
 
 

@@ -57,12 +57,22 @@ def test_one_more_fall_goes_on_with_it() -> None:
     assert stage.health().reason is Reason.FLAPPING
 
 
-@pytest.mark.parametrize(("every", "times"), [(30, 8), (5 * 60, 10), (1800, 4)])
+@pytest.mark.parametrize(("every", "times"), [(30, 7), (100, 10), (5 * 60, 10), (1800, 4)])
 def test_falls_that_are_far_apart_are_no_flapping(every: float, times: int) -> None:
     stage = Stage().healthy("a", "b")
     fall(stage, every, times, starting(), working())
     assert stage.told(EntryKind.CONCLUDED) != []
     assert not any("over and over" in one for one in stage.told(EntryKind.CONCLUDED))
+
+
+def test_a_session_that_works_for_half_a_minute_at_a_time_is_told_as_flapping_and_not_as_a_fight() -> None:
+    stage = Stage(policy=EVO, store_ok=True, cpu=BUSY).healthy("a", "b")
+    fall(stage, 35, 9, connecting(), opened())
+    assert stage.health().reason is Reason.FLAPPING
+    assert stage.health().condition is Condition.FAILING
+    stage.run(180)
+    assert stage.health().condition is Condition.HEALTHY
+    assert stage.made == []
 
 
 @pytest.mark.parametrize("poll", [2.0, 5.0, 15.0, 30.0])
@@ -199,8 +209,9 @@ def test_one_fall_goes_on_only_with_flapping_that_was_judged(cause: Reason, cond
 
 
 def test_the_count_holds_only_what_is_inside_the_window() -> None:
-    known = fallen(10.0, 40.0, 41.0)
-    assert fallen_since(known, starting(), scene(100)) == (40.0, 41.0, 100)
-    assert fallen_since(known, working(), scene(100)) == known.fallen
+    known = fallen(10.0, 140.0, 141.0)
+    assert fallen_since(known, starting(), scene(700)) == (140.0, 141.0, 700)
+    assert fallen_since(known, starting(), scene(142)) == known.fallen  # too soon after the last to be another one
+    assert fallen_since(known, working(), scene(700)) == known.fallen
     assert fallen_since(replace(known, state=State.STARTING), starting(), scene(100)) == known.fallen
     assert fallen_since(known, wants_qr(), scene(100)) == known.fallen

@@ -86,7 +86,7 @@ def test_a_gateway_that_was_restarted_and_answers_for_stable_for_is_told_as_heal
     assert "The gateway process was restarted 25 s ago; it is observed whether it helps." in stage.notes
     assert stage.told(EntryKind.VERIFIED) == []
     stage.run(60)
-    assert stage.told(EntryKind.VERIFIED) == ["healed: the gateway well again 40 s after restart_gateway"]
+    assert stage.told(EntryKind.VERIFIED) == ["healed: the gateway is well again 40 s after restart_gateway"]
     assert stage.told(EntryKind.RESULT) == ["restart_gateway was carried out; now it is observed whether it helps"]
     assert any("restarted, by us" in one for one in stage.told(EntryKind.GATEWAY))
     assert stage.memory.gateway.attempt is None
@@ -364,7 +364,7 @@ def test_a_restart_that_did_not_end_in_time_is_still_judged_by_what_is_seen(outc
     assert stage.told(EntryKind.RESULT) == ["restart_gateway did not end in time; it counts as made"]
     stage.begin_anew()
     stage.run(60)
-    assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: the gateway well again")
+    assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: the gateway is well again")
 
 
 def test_the_end_of_a_restart_is_never_heard_and_nothing_else_is_begun_meanwhile() -> None:
@@ -379,7 +379,7 @@ def test_the_end_of_a_restart_is_never_heard_and_nothing_else_is_begun_meanwhile
     assert stage.told(EntryKind.RESULT) == ["the end of restart_gateway was never heard; it counts as made"]
     stage.begin_anew()
     stage.run(60)
-    assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: the gateway well again")
+    assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: the gateway is well again")
 
 
 def test_an_end_that_is_heard_twice_or_of_another_restart_changes_nothing() -> None:
@@ -411,7 +411,7 @@ def test_the_new_process_answers_hangs_again_and_is_not_called_healed() -> None:
     stage.run(10)
     assert stage.told(EntryKind.VERIFIED) == []
     stage.run(35)
-    assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: the gateway well again")
+    assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: the gateway is well again")
 
 
 def test_the_new_process_answers_and_its_list_cannot_be_read_any_more() -> None:
@@ -451,7 +451,7 @@ def test_where_nobody_tells_the_run_an_answer_after_the_call_has_to_do() -> None
     assert stage.memory.gateway.attempt is not None
     assert stage.memory.gateway.attempt.back_at is None  # this look may have begun before the call ended
     stage.run(60)
-    assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: the gateway well again")
+    assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: the gateway is well again")
 
 
 # Sessions meanwhile
@@ -648,7 +648,7 @@ def test_an_operator_restarts_a_healthy_gateway(policy: Policy) -> None:
     assert stage.told(EntryKind.ORDER) == ["a restart of the gateway was ordered by eve"]
     stage.begin_anew()
     stage.run(60)
-    assert stage.told(EntryKind.VERIFIED) == ["healed: the gateway well again 40 s after restart_gateway"]
+    assert stage.told(EntryKind.VERIFIED) == ["healed: the gateway is well again 40 s after restart_gateway"]
 
 
 @pytest.mark.parametrize("force", [False, True])

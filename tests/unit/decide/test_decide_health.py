@@ -213,7 +213,7 @@ def test_the_next_sentence_of_back_off_and_breaker_tells_when() -> None:
     ("make", "text"),
     [
         (stopped, "nothing is done: it is stopped, and stays so until its operator starts it"),
-        (wants_qr, "Scan the QR code with the phone: in the gateway's dashboard or manager."),
+        (wants_qr, "Scan the QR code with the phone: wasupervisor qr a, or in the gateway's dashboard or manager."),
     ],
 )
 def test_the_next_sentence_where_nothing_is_done(make: object, text: str) -> None:
