@@ -310,6 +310,7 @@ class Daemon:
         """What a look sees that begins from now on: the next turn's."""
         wanted: Pending[None] = Pending()
         self._wanted.append(wanted)
+        self.gateway.read_anew()
         self._wake_up()
         return self._last if await Wait(self.world, wanted, 2 * TIMEOUT + TURN_MARGIN) else None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from sim_witness import Witness
 
 from wasupervisor.decide.decision import Decision
@@ -102,6 +104,8 @@ class StepPromises(Witness):
     def _gateway_healed(self, entry: Entry, before: Memory) -> None:
         """Any of those that it was for works for long enough; for the gateway itself, that it answers."""
         names = before.gateway.attempt.sessions if before.gateway.attempt is not None else ()
+        if any(before.sessions[name].condition is Condition.HEALTHY for name in names if name in before.sessions):
+            return  # seen for long enough already, perhaps in an earlier life of the supervisor
         stable = self.site.now - self.site.policy.stable_for + 1e-6
         if names and not any(self._working_since.get(name, self.site.now) <= stable for name in names):
             self._broken("healed is only what was seen to work for stable_for", entry.text)
@@ -162,9 +166,8 @@ class StepPromises(Witness):
             if was is not None and was.diagnosed:
                 continue
             calls = [call.at for call in self.calls_made if call.remedy.session == entry.session]
-            if entry.session in self._operator_acts:
-                calls.append(self._operator_acts[entry.session])  # his restart tells as much as one of ours
-            if not calls or self._failed_at.get(entry.session, 0.0) <= min(calls[-2:]):
+            restarts = [*calls[-1:], self._operator_acts.get(entry.session, inf)]  # his tells as much as ours
+            if not any(at < self._failed_at.get(entry.session, 0.0) for at in restarts):
                 self._broken("logged out is only said after a diagnosis", f"{entry.session}: {calls}")
 
     def recorded(self, decision: Decision, *, written: bool) -> None:
