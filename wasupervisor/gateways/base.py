@@ -34,6 +34,10 @@ class Gateway(Protocol):
         """See all sessions. Takes no longer than the time-out that the gateway was opened with."""
         ...
 
+    def read_anew(self) -> None:
+        """Have the next look read everything, also what it would take from a moment ago."""
+        ...
+
     async def look_closely(self, session: str) -> CloseLook:
         """Read one session again, right before a remedy. Takes no longer than `look`."""
         ...

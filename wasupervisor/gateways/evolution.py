@@ -70,6 +70,10 @@ class EvolutionGateway:
             return await self._look_by_page(turn, page)
         return await self._look_by_calls(turn)
 
+    def read_anew(self) -> None:
+        """Have the next look ask the database, though it was asked a moment ago."""
+        self._database.read_anew()
+
     async def look_closely(self, session: str) -> CloseLook:
         """Read the instance from the database and from memory: both must answer now, or nothing may be done.
 

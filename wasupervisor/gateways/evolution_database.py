@@ -48,6 +48,10 @@ class Database:
         """The gateway fell silent: ask as soon as it is back."""
         self._asked_at, self.ok = -math.inf, None
 
+    def read_anew(self) -> None:
+        """Ask in the next look, whatever was answered a moment ago."""
+        self._asked_at = -math.inf
+
     async def refresh(self, turn: Turn, memory: dict[str, str], *, all_loaded: bool) -> None:
         """Ask again when it is time, or when memory says something else.
 

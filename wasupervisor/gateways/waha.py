@@ -149,6 +149,9 @@ class WahaGateway:
             notes=listing.notes,
         )
 
+    def read_anew(self) -> None:
+        """Do nothing: each look reads the list."""
+
     async def look_closely(self, session: str) -> CloseLook:
         """Read the list again: it is cheap, and unlike the call for one session nothing can make it wait."""
         listing = await _list(self._turn())

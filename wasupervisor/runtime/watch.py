@@ -110,6 +110,7 @@ class Watch:
             None when no turn was made in time.
         """
         asked = self._begun
+        self.gateway.read_anew()
         with anyio.move_on_after(2 * self._timeout + TURN_MARGIN):
             while self._finished <= asked:
                 wake()

@@ -160,6 +160,15 @@ async def test_a_quiet_minute_is_one_page_each_poll_and_the_database_once(
     assert server.calls == {"metrics": 13, "rows": 2}
 
 
+async def test_right_before_a_restart_of_the_gateway_the_database_is_asked_though_it_was_a_moment_ago(
+    evolution: EvolutionGateway, server: Server, clock: Clock
+) -> None:
+    await polls(evolution, clock, 2)
+    evolution.read_anew()
+    await polls(evolution, clock, 2)
+    assert server.calls["rows"] == 2
+
+
 async def test_the_database_is_asked_when_memory_says_something_else_but_not_more_than_each_10_s(
     evolution: EvolutionGateway, server: Server, clock: Clock
 ) -> None:

@@ -127,7 +127,16 @@ def test_the_adapters_of_the_loop_have_no_verb_for_it(kind: str) -> None:
 
 def test_the_loop_sees_the_harmless_verbs_only() -> None:
     public = {name for name in vars(Gateway) if not name.startswith("_")}
-    assert public == {"look", "look_closely", "probe", "start_session", "restart_session", "park_session", "aclose"}
+    assert public == {
+        "look",
+        "read_anew",
+        "look_closely",
+        "probe",
+        "start_session",
+        "restart_session",
+        "park_session",
+        "aclose",
+    }
 
 
 async def exercise(kind: str, answers: dict[str, bytes], fallback: bytes) -> list[Asked]:

@@ -63,6 +63,7 @@ class ScriptedGateway:
         self.looks = 0
         self.close_looks = 0
         self.closed = False
+        self.read_anew_asked = 0
         self.during_look: Callable[[], Awaitable[None]] | None = None
         self.during_close_look: Callable[[], Awaitable[None]] | None = None
         self.during_call: Callable[[], Awaitable[None]] | None = None
@@ -72,6 +73,9 @@ class ScriptedGateway:
         if self.during_look is not None:
             await self.during_look()
         return Look(reachable=True, sightings=self.sightings, version="2024.10.8")
+
+    def read_anew(self) -> None:
+        self.read_anew_asked += 1
 
     async def look_closely(self, session: str) -> CloseLook:
         self.close_looks += 1

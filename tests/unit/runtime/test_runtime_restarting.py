@@ -146,6 +146,7 @@ async def test_it_is_drained_looked_at_restarted_and_ready_again() -> None:
         assert it.held == [None, DRAINING, RESTARTING, None]
         assert it.restarter.made == [RESTARTING]
         assert it.gateway.looks > looks
+        assert it.gateway.read_anew_asked == 1
         assert it.uplink.asked == [FRESH_UPLINK, FRESH_UPLINK]
 
 
