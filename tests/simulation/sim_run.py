@@ -226,10 +226,10 @@ def _starting_curable(site: Site, name: str, *, refused: bool) -> bool:
 def _evolution_curable(site: Site, session: EvolutionSession) -> bool:
     if not session.creds_readable or session.database != "open":
         return False
+    if session.memory == "open" and session.socket.value == "none":
+        return site.policy.probe is not None and _restarts_gateway(site, session.name)
     if session.second_client and site.schedule.process == "unseen":
         return False  # nobody sees how busy it is
     if session.memory is None or session.second_client:
         return _restarts_gateway(site, session.name)
-    if session.memory == "open" and session.socket.value == "none":
-        return site.policy.probe is not None and _restarts_gateway(site, session.name)
     return True
