@@ -21,10 +21,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -42,6 +42,11 @@ DANGEROUS_FIRST = (
 HARMLESS = {"__init__", "diagrams", "decision"}
 """Without a decision in them."""
 
+SURVIVED = "survived"
+
+PRELOADED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""What is imported before pytest begins cannot be rewritten by it, and need not."""
+
 
 @dataclass
 class Known:
@@ -51,8 +56,6 @@ class Known:
     """How long each test takes."""
     lines: dict[str, dict[int, list[str]]] = field(default_factory=dict)
     """For each module the tests that run each line."""
-    preload: list[str] = field(default_factory=list)
-    """Modules that no mutant touches: imported once for all."""
 
 
 class Listener:
@@ -94,6 +97,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="of tests for each mutant")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--without", nargs="*", default=[], help="files of tests that are left out, for a quicker run")
+    parser.add_argument("--known", type=Path, help="keeps what the first run told, for another run of the same code")
     parser.add_argument("--out", type=Path, help="also write each survivor to this file")
     wanted = parser.parse_args()
     os.nice(5)
@@ -104,7 +108,7 @@ def main() -> None:
         shutil.copy(ROOT / "pyproject.toml", copy)
         os.chdir(copy)
         sys.path.insert(0, folder)
-        known = learn(wanted.without)
+        known = learn(wanted)
         survived = total = 0
         for name in wanted.modules or every_module(copy):
             left, number = break_module(copy, name, known, wanted)
@@ -118,28 +122,47 @@ def every_module(copy: Path) -> list[str]:
     return first + sorted(found - set(first))
 
 
-def learn(without: list[str]) -> Known:
-    """Run every test once."""
+def learn(wanted: argparse.Namespace) -> Known:
+    """Run every test once; or read what such a run told before."""
     begun = time.monotonic()
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        with os.fdopen(writer, "w") as pipe:
-            json.dump(_learn(without), pipe)
-            pipe.flush()
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        told = json.load(pipe)
-    os.waitpid(child, 0)
+    if wanted.known and wanted.known.exists():
+        told = json.loads(wanted.known.read_text())
+    else:
+        told = json.loads(in_a_child(lambda: json.dumps(_learn(wanted.without)), seconds=3600)())
     if told["failed"]:
         sys.exit(f"the tests must pass before anything is broken: {told['failed']}")
+    if wanted.known:
+        wanted.known.write_text(json.dumps(told))
     lines = {name: {int(line): tests for line, tests in known.items()} for name, known in told["lines"].items()}
     print(f"{len(told['seconds'])} tests in {time.monotonic() - begun:.0f} s", flush=True)
     for name in told["preload"]:
         importlib.import_module(name)
-    return Known(told["seconds"], lines, told["preload"])
+    return Known(told["seconds"], lines)
+
+
+def in_a_child(work: Callable[[], str], seconds: int) -> Callable[[], str]:
+    """Begin something in a process of its own. Returns what waits for its end and gives its answer; empty: it died."""
+    answer = tempfile.TemporaryFile()  # noqa: SIM115 - closed by who waits
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.alarm(seconds)  # one that never ends is noticed, too
+            told = work()
+        except BaseException as error:
+            told = f"died of {error!r}"
+        try:
+            answer.write(told.encode())
+            answer.flush()
+        finally:
+            os._exit(0)  # whatever happened: nothing of the parent's work may be done here
+
+    def wait() -> str:
+        os.waitpid(child, 0)
+        answer.seek(0)
+        with answer:
+            return answer.read().decode()
+
+    return wait
 
 
 def _learn(without: list[str]) -> dict[str, Any]:
@@ -167,33 +190,46 @@ def _silent_pytest(arguments: Sequence[str], listener: Listener) -> int:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
-    return int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *arguments], plugins=[listener]))
+    return int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *PRELOADED, *arguments], plugins=[listener]))
 
 
 def break_module(copy: Path, name: str, known: Known, wanted: argparse.Namespace) -> tuple[int, int]:
     """Try every mutant of one module. Returns how many survived, and of how many."""
     path = copy / PACKAGE.replace(".", "/") / f"{name}.py"
-    every = list(mutants(path.read_text()))
     killers: Counter[tuple[int, str]] = Counter()
     left: list[Mutant] = []
+    begun: deque[tuple[Mutant, int, Callable[[], str]]] = deque()
+    number = 0
 
-    def attempt(mutant: Mutant) -> None:
-        tests = choose(mutant, known, name, killers, wanted.seconds)
-        killer = try_one(path, name, mutant, tests, wanted.seconds)
-        if killer:
-            killers[mutant.line // 10, killer] += 1
+    def end_one() -> None:
+        mutant, tests, wait = begun.popleft()
+        told = wait()
+        if told != SURVIVED:
+            killers[mutant.line // 10, told] += 1
             return
         left.append(mutant)
         if wanted.out:
             with wanted.out.open("a") as out:
-                print(f"{name}.py:{mutant.text}  [{len(tests)} tests]", file=out)
+                print(f"{name}.py:{mutant.text}  [{tests} tests]", file=out)
 
-    with ThreadPoolExecutor(wanted.jobs) as pool:
-        list(pool.map(attempt, every))
-    print(f"{name}: {len(every)} mutants, {len(left)} survived", flush=True)
+    source = path.read_text()
+    unbroken = in_a_child(partial(try_one, name, compile(source, str(path), "exec"), some_tests(known, name)), 300)()
+    if unbroken != SURVIVED:
+        sys.exit(f"{name}: a test fails though nothing is broken: {unbroken}")
+    for mutant in mutants(source):
+        number += 1
+        tests = choose(mutant, known, name, killers, wanted.seconds)
+        code = compile(mutant.tree, str(path), "exec")
+        wait = in_a_child(partial(try_one, name, code, tests), int(5 * wanted.seconds) + 20)
+        begun.append((mutant, len(tests), wait))
+        if len(begun) >= wanted.jobs:
+            end_one()
+    while begun:
+        end_one()
+    print(f"{name}: {number} mutants, {len(left)} survived", flush=True)
     for mutant in sorted(left, key=lambda one: one.line):
         print(f"  {name}.py:{mutant.text}", flush=True)
-    return len(left), len(every)
+    return len(left), number
 
 
 def choose(mutant: Mutant, known: Known, name: str, killers: Counter[tuple[int, str]], most: float) -> list[str]:
@@ -214,29 +250,18 @@ def choose(mutant: Mutant, known: Known, name: str, killers: Counter[tuple[int, 
     return chosen
 
 
-def try_one(path: Path, name: str, mutant: Mutant, tests: list[str], seconds: float) -> str:
-    """Run the tests against one mutant. Returns the test that noticed; empty when it survived."""
-    if not tests:
-        return ""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        signal.alarm(int(4 * seconds) + 20)  # one that never ends is noticed, too
-        sys.meta_path.insert(0, Swap(f"{PACKAGE}.{name}", compile(mutant.tree, str(path), "exec")))
-        listener = Listener()
-        status = _silent_pytest(tests, listener)
-        os.write(writer, (listener.failed if status else "survived").encode())
-        os._exit(0)
-    os.close(writer)
-    os.waitpid(child, 0)
-    os.set_blocking(reader, False)  # the child of another thread may hold the other end, too
-    try:
-        told = os.read(reader, 4096).decode()
-    except BlockingIOError:
-        told = ""
-    os.close(reader)
-    return "" if told == "survived" else told or "crashed"
+def some_tests(known: Known, name: str) -> list[str]:
+    """A hundred quick tests of a module."""
+    running = {test for tests in known.lines.get(name, {}).values() for test in tests}
+    return sorted(running, key=lambda test: known.seconds.get(test, 0.0))[:100]
+
+
+def try_one(name: str, code: CodeType, tests: list[str]) -> str:
+    """Run the tests against one mutant. Returns the test that noticed, or that it survived."""
+    sys.meta_path.insert(0, Swap(f"{PACKAGE}.{name}", code))
+    listener = Listener()
+    status = _silent_pytest(["--timeout=20", *tests], listener) if tests else 0
+    return (listener.failed or f"pytest ended with {status}") if status else SURVIVED
 
 
 if __name__ == "__main__":
