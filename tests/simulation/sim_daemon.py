@@ -23,14 +23,24 @@ from wasupervisor.decide.step import step
 from wasupervisor.gateways.evolution import EvolutionGateway
 from wasupervisor.gateways.waha import WahaGateway
 from wasupervisor.model.journal import Entry
-from wasupervisor.model.observation import Look, Observation, ProbeResult, Proof, Trouble, Uplink, UplinkState
+from wasupervisor.model.observation import (
+    CloseLook,
+    Look,
+    Observation,
+    ProbeResult,
+    Proof,
+    Trouble,
+    Uplink,
+    UplinkState,
+)
 from wasupervisor.model.remedies import Order, OrderKind, Outcome, Remedy, RemedyKind, Result
 from wasupervisor.model.sessions import Reason
 from wasupervisor.simulator.virtual import Pending
 
 TIMEOUT = 10.0
 """`gateway.timeout`."""
-UPLINK_EVERY, UPLINK_STALE, FRESH_UPLINK, FINISH_WITHIN, SAVE_EVERY = 30.0, 60.0, 5.0, 25.0, 60.0
+UPLINK_EVERY, UPLINK_EVERY_WHILE_DOWN, UPLINK_STALE, FRESH_UPLINK = 30.0, 10.0, 60.0, 5.0
+FINISH_WITHIN, SAVE_EVERY = 25.0, 60.0
 DRAIN, TURN_MARGIN, PROBE_TIMEOUT, PROBES_AT_ONCE = 5.0, 10.0, 15.0, 2
 UNWRITABLE = "the state cannot be written, and nothing is done that would not be on the books"
 
@@ -142,7 +152,7 @@ class Daemon:
         written_at = self._written_at - self.line_at(0.0)
         asked_at = -inf if self._uplink is None else self._uplink[0]
         asks = self.asks_uplink and self._asking is None
-        asks_at = max(asked_at + UPLINK_EVERY, self.site.now) if asks else inf
+        asks_at = max(asked_at + self._uplink_every(), self.site.now) if asks else inf
         return written_at + SAVE_EVERY, asks_at, asked_at + UPLINK_STALE, self.site.next_hour
 
     def _wake_up(self) -> None:
@@ -200,8 +210,8 @@ class Daemon:
     # Eyes
 
     async def _observe(self) -> Observation:
-        if self.asks_uplink and self._asking is None and self._uplink_age() >= UPLINK_EVERY:
-            self.fibers.start(self._uplink_reading(UPLINK_EVERY))
+        if self.asks_uplink and self._asking is None and self._uplink_age() >= self._uplink_every():
+            self.fibers.start(self._uplink_reading(self._uplink_every()))
         awaited, self._wanted = self._wanted, []
         process = self.site.process()
         looking = self.fibers.start(self.gateway.look())
@@ -243,6 +253,10 @@ class Daemon:
                 self._uplink, self._asking = (self.site.now, asked.value), None
         return self._uplink_now()
 
+    def _uplink_every(self) -> float:
+        down = self._uplink is not None and self._uplink[1].state is UplinkState.DOWN
+        return UPLINK_EVERY_WHILE_DOWN if down else UPLINK_EVERY
+
     def _uplink_age(self) -> float:
         return float("inf") if self._uplink is None else self.site.now - self._uplink[0]
 
@@ -265,12 +279,13 @@ class Daemon:
     async def _treat(self, attempt: Attempt) -> None:
         """Act on one session."""
         remedy = attempt.remedy
-        uplink = await self._uplink_reading(FRESH_UPLINK)
-        look = await self.gateway.look_closely(remedy.session)
-        against = objection(remedy, look, uplink, self.policy)
+        uplink, look, against = await self._look_again(remedy)
         if against is None and remedy.cause is Reason.FALSE_WORKING and not remedy.forced:
             proof = (await self.gateway.probe(remedy.session, PROBE_TIMEOUT)).proof
-            against = None if proof is Proof.MISSED else f"a probe right before: {proof}"
+            if proof is Proof.MISSED:
+                uplink, look, against = await self._look_again(remedy)
+            else:
+                against = f"a probe right before: {proof}"
         if against is not None:
             self._end(attempt, Outcome.WITHHELD, against)
             return
@@ -283,6 +298,11 @@ class Daemon:
         }
         answer = await verbs[remedy.kind](remedy.session)
         self._end(attempt, answer.outcome, answer.detail)
+
+    async def _look_again(self, remedy: Remedy) -> tuple[Uplink, CloseLook, str | None]:
+        uplink = await self._uplink_reading(FRESH_UPLINK)
+        look = await self.gateway.look_closely(remedy.session)
+        return uplink, look, objection(remedy, look, uplink, self.policy)
 
     async def _restart(self, attempt: Attempt) -> None:
         """Drain, look once more, restart: as `runtime/restarting.py`."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from zlib import crc32
 
 from wasupervisor.simulator.timings import EvolutionTimings
 from wasupervisor.simulator.virtual import Pending
@@ -223,8 +224,9 @@ class EvolutionWorld(World[EvolutionSession]):
         self.after(self._blow(session), lambda: self._login(session), session)
 
     def _blow(self, session: EvolutionSession) -> float:
-        # The rate of a fight wanders, so that no poll ever sees but one phase of it.
-        return self.timings.fight * (1 + session.logins % 7) / 2
+        # The rate of a fight wanders, so that no poll ever sees but one phase of it; the same in each run.
+        wanders = crc32(f"{session.name} {session.logins} {session.memory}".encode()) / 2**32
+        return self.timings.fight * (0.5 + 3.0 * wanders)
 
     def show_qr(self, session: EvolutionSession) -> None:
         """One more QR; after QRCODE_LIMIT of them Evolution gives up."""
