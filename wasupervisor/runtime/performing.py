@@ -157,13 +157,17 @@ class Performer:
 
     async def _objection(self, remedy: Remedy, watch: Watch) -> str | None:
         """Look once more: what stands against the call now."""
+        against = await self._seen_against(remedy, watch)
+        if against is not None or remedy.cause is not Reason.FALSE_WORKING or remedy.forced:
+            return against
+        # What it claims is just what is doubted: only another miss speaks for the remedy, and that takes its time.
+        alive = _sign_of_life(await watch.gateway.probe(remedy.session, self.probe_timeout))
+        return await self._seen_against(remedy, watch) if alive is None else alive
+
+    async def _seen_against(self, remedy: Remedy, watch: Watch) -> str | None:
         uplink = await watch.uplink(max_age=FRESH_UPLINK)
         look = await watch.gateway.look_closely(remedy.session)
-        against = objection(remedy, look, uplink, self.policy)
-        if against is None and remedy.cause is Reason.FALSE_WORKING and not remedy.forced:
-            # What it claims is just what is doubted: only another miss speaks for the remedy.
-            return _sign_of_life(await watch.gateway.probe(remedy.session, self.probe_timeout))
-        return against
+        return objection(remedy, look, uplink, self.policy)
 
 
 def _sign_of_life(probe: ProbeResult) -> str | None:

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from runtime_scenes import ScriptedGateway, ScriptedUplink, StillProcess, failed, stopped, working
 
-from wasupervisor.model.observation import Proof, UplinkState
+from wasupervisor.model.observation import ProbeResult, Proof, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Outcome, Remedy, RemedyKind
 from wasupervisor.model.sessions import Reason
@@ -136,6 +136,20 @@ async def test_a_session_whose_work_is_doubted_is_probed_once_more(proof: Proof,
         assert await it.result() == (outcome, why)
     assert gateway.probes == [("a", PROBE_TIMEOUT)]
     assert len(gateway.calls) == (outcome is Outcome.ACCEPTED)
+
+
+async def test_what_changes_while_the_last_probe_is_waited_for_is_seen() -> None:
+    class FallsMeanwhile(ScriptedGateway):
+        async def probe(self, session: str, timeout: float) -> ProbeResult:
+            self.sightings = (stopped("a"), working("b"))
+            return await super().probe(session, timeout)
+
+    gateway = FallsMeanwhile(working("a"), working("b"))
+    gateway.proof = Proof.MISSED
+    async with scene(gateway) as it:
+        it.performer.start([doubted()])
+        assert await it.result() == (Outcome.WITHHELD, "it is being stopped")
+    assert gateway.calls == []
 
 
 async def test_what_an_operator_forces_is_not_probed_and_neither_is_what_the_look_withholds() -> None:
