@@ -41,7 +41,7 @@ def _take_dropped(draft: Draft) -> None:
 
 
 def _take_off(draft: Draft, booked_at: float) -> None:
-    made = list(draft.gateway.made)
-    if booked_at in made:
-        made.remove(booked_at)
-        draft.gateway = replace(draft.gateway, made=tuple(made))
+    """One of those that were booked then; the others stay on the books."""
+    made = draft.gateway.made
+    left = (at for at in made if at != booked_at)
+    draft.gateway = replace(draft.gateway, made=tuple(sorted((*left, *[booked_at] * (made.count(booked_at) - 1)))))

@@ -92,6 +92,8 @@ class Stage:
     store_ok: bool | None = None
     reachable: bool = True
     readable: bool = True
+    lacking: str = ""
+    """The list is read, and this of it could not be."""
     trouble: Trouble = Trouble.TIMED_OUT
     detail: str = "no answer within 10 s"
     process: str | None = "P1"
@@ -99,6 +101,8 @@ class Stage:
     keeper: str | None = "systemd waha.service"
     gone: bool = False
     """The process is known not to be there."""
+    by_port: bool = False
+    """And it is looked for by its port alone."""
     cpu: float | None = None
     refused: bool = False
     """While the uplink is down: WhatsApp's answer to an upgrade is no websocket."""
@@ -246,8 +250,8 @@ class Stage:
             look = Look(
                 reachable=True,
                 sightings=tuple(self.seen.values()) if read else None,
-                trouble=None if read else Trouble.BAD_STATUS,
-                detail="" if read else "answered with 500",
+                trouble=None if read and not self.lacking else Trouble.BAD_STATUS,
+                detail=self.lacking if read else "answered with 500",
                 run=self.api,
                 store_ok=self.store_ok,
             )
@@ -256,7 +260,7 @@ class Stage:
             started = float(self.process.lstrip("P"))
             process = ProcessReading(exists=True, pid=4711, started=started, cpu_percent=self.cpu, keeper=self.keeper)
         if self.gone:
-            process = ProcessReading(exists=False, keeper=self.keeper)
+            process = ProcessReading(exists=False, keeper=self.keeper, by_port=self.by_port)
         return Observation(
             look=look,
             process=process,

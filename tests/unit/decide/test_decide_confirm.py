@@ -250,3 +250,11 @@ def test_an_operators_restart_of_the_gateway_needs_only_store_and_uplink(seen: L
 def test_an_uplink_that_nobody_watches_is_good() -> None:
     for uplink in (UP, DOWN, UNKNOWN):
         assert gateway_objection(STUCK, shows(starting("a")), THERE, uplink, Policy(uplink_watched=False)) is None
+
+
+def test_a_detail_is_told_only_of_what_could_not_be_read() -> None:
+    seen = CloseLook(sighting=working(), others_working=True, detail="took 9 s")
+    assert objection(RESTART, seen, UP, Policy()) == CAME_BACK
+    assert objection(RESTART, CloseLook(), UP, Policy()) == "its state could not be read again"
+    unread = replace(SILENT, detail="")
+    assert gateway_objection(STUCK, unread, THERE, UP, Policy()) == "the list of sessions could not be read again"

@@ -6,7 +6,7 @@ import pytest
 from decide_scenes import BUSY, CALM, EVOLUTION, Stage, closed, connecting, failed, opened, starting, wants_qr, working
 from msgspec.structs import replace
 
-from wasupervisor.decide.flaps import FALLS, LASTS, fallen_since, is_flapping
+from wasupervisor.decide.flaps import FALLS, LASTS, fallen_since, fights, is_flapping
 from wasupervisor.decide.memory import SessionMemory
 from wasupervisor.decide.scene import Scene
 from wasupervisor.model.journal import EntryKind
@@ -215,3 +215,27 @@ def test_the_count_holds_only_what_is_inside_the_window() -> None:
     assert fallen_since(known, working(), scene(700)) == known.fallen
     assert fallen_since(replace(known, state=State.STARTING), starting(), scene(100)) == known.fallen
     assert fallen_since(known, wants_qr(), scene(100)) == known.fallen
+    for other in (replace(scene(100), run=2), replace(scene(100), gap=True)):
+        assert fallen_since(replace(known, state=State.STARTING), starting(), other) == ()
+        assert fallen_since(known, starting(), other) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "cpu", "fought", "means"),
+    [
+        ("evolution", 5.0, None, Reason.FIGHT),
+        ("evolution", 4.9, None, Reason.FLAPPING),
+        ("evolution", None, None, Reason.FLAPPING),
+        ("waha", 90.0, None, Reason.FLAPPING),
+        ("evolution", 24.0, 9000.0, Reason.REPLACED),
+        ("evolution", 24.0, 10_000.0 - 1799.9, Reason.REPLACED),
+        ("evolution", 24.0, 10_000.0 - 1800, Reason.FIGHT),
+        ("evolution", 4.9, 9000.0, Reason.FLAPPING),
+        ("waha", 24.0, 9000.0, Reason.FLAPPING),
+    ],
+)
+def test_what_flapping_means(kind: str, cpu: float | None, fought: float | None, means: Reason) -> None:
+    surroundings = replace(scene(10_000.0, replace(CALM, gateway_kind=kind)), cpu_percent=cpu)
+    quick, slow = (9_950.0, 9_965.0, 9_980.0, 9_995.0), (7_000.0, 8_000.0, 9_000.0, 9_990.0)
+    assert fights(replace(fallen(*quick), fought=fought), surroundings) is means
+    assert fights(replace(fallen(*slow), fought=fought), surroundings) is Reason.FLAPPING

@@ -6,10 +6,13 @@ import pytest
 from decide_scenes import CALM, EVOLUTION, Stage, connecting, failed, opened, starting, stopped, working
 from msgspec.structs import replace
 
+from wasupervisor.decide.gates import Asked, first_block
+from wasupervisor.decide.memory import GatewayMemory, SessionMemory
+from wasupervisor.decide.scene import Scene
 from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.policy import Budget, Policy
 from wasupervisor.model.remedies import Order, OrderKind, Outcome, RemedyKind, Verdict
-from wasupervisor.model.sessions import Condition, Reason
+from wasupervisor.model.sessions import Condition, Reason, State
 
 RESTART, START = RemedyKind.RESTART_SESSION, RemedyKind.START_SESSION
 
@@ -70,6 +73,42 @@ def test_a_gate_holds_until_it_opens_and_is_told_once(
         for name, value in before.items():
             setattr(stage, name, value)
         assert stage.run_until_remedy(120).kind is RESTART
+
+
+@pytest.mark.parametrize("condition", [Condition.FATAL, Condition.NEEDS_HUMAN])
+def test_what_waits_for_a_person_gets_no_remedy_whoever_asks_for_one(condition: Condition) -> None:
+    """The plan asks for none; the gate holds all the same."""
+    memory = SessionMemory(first_seen=0.0, state=State.FAILED, since=0.0, condition=condition, cause=Reason.BANNED)
+    scene = Scene(
+        now=10.0,
+        policy=CALM,
+        run=0,
+        run_known=True,
+        gap=False,
+        uplink=UplinkState.UP,
+        store_ok=None,
+        working=frozenset(),
+    )
+    asked = Asked("a", memory, RESTART, GatewayMemory(), scene, in_flight=0)
+    block = first_block(asked)
+    assert block is not None
+    assert block.code == "person"
+    assert block.text.startswith("WhatsApp has banned or restricted the account. Do not link it again at once")
+    for fine in (replace(asked, ordered=True), replace(asked, remedy=RemedyKind.PARK_SESSION)):
+        assert first_block(fine) is None
+
+
+def test_recover_of_a_session_that_just_failed_otherwise_is_watched() -> None:
+    stage = failing()
+    stage.uplink = UplinkState.UNKNOWN
+    stage.change(starting())
+    stage.run(300)
+    assert stage.health().condition is Condition.FAILING
+    stage.change(failed())
+    reply = stage.order(OrderKind.RECOVER)
+    assert reply.verdict is Verdict.ACCEPTED, reply.text
+    assert reply.text == "its breaker is reset; it is watched whether restart_session is needed"
+    assert stage.made == []
 
 
 def test_only_the_session_with_the_mistyped_key_is_left_alone() -> None:

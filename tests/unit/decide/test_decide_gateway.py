@@ -104,6 +104,19 @@ def test_a_list_that_cannot_be_read_is_told_once_for_each_trouble() -> None:
     ]
 
 
+def test_what_of_a_list_cannot_be_read_is_told_once_and_its_end_too() -> None:
+    stage = Stage().healthy()
+    stage.lacking = "the database answered with 500"
+    stage.run(60)
+    assert stage.health().condition is Condition.HEALTHY
+    stage.lacking = ""
+    stage.run(60)
+    assert stage.told(EntryKind.GATEWAY) == [
+        "not all can be read: the database answered with 500",
+        "the list of sessions can be read again",
+    ]
+
+
 def test_after_silence_the_sessions_have_their_grace_also_where_no_run_is_told() -> None:
     policy = replace(EVOLUTION, startup_grace=60.0, failing_after=1.0, starting_timeout=1.0)
     stage = Stage(policy=policy, store_ok=True, process=None).healthy("a", "b")

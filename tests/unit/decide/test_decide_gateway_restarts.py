@@ -96,6 +96,17 @@ def test_a_gateway_that_was_restarted_and_answers_for_stable_for_is_told_as_heal
     assert "restarted" not in stage.notes
 
 
+def test_a_gateway_that_is_known_by_its_port_alone_may_be_starting_and_has_the_time_of_one_that_hangs() -> None:
+    """Its port is opened last: a WAHA of many sessions was started beside itself."""
+    stage = staged(WAHA, by_port=True)
+    died = die(stage)
+    stage.run(WAHA.hung_after - 5)
+    assert stage.made == []
+    stage.run_until_remedy(20)
+    assert stage.remedies[0][1].cause is Reason.GATEWAY_GONE
+    assert stage.now - died <= WAHA.hung_after + 10
+
+
 def test_a_short_hang_is_left_alone() -> None:
     stage = staged(WAHA)
     hang(stage)
