@@ -58,7 +58,7 @@ class Promises(GatewayPromises):
         if remedy.kind is RemedyKind.PARK_SESSION:
             self._parking(call)
         elif not remedy.forced:
-            self._uplink_is_good(remedy, uplink)
+            self._uplink_is_good(uplink)
             self._store_is_well(look)
         if not remedy.ordered and remedy.kind is not RemedyKind.PARK_SESSION:
             self._budgets(call)
@@ -105,12 +105,10 @@ class Promises(GatewayPromises):
         elif not remedy.ordered and written.condition in (Condition.FATAL, Condition.NEEDS_HUMAN):
             self._broken("a known fatal reason gets no remedy", f"{remedy} while {written.condition}")
 
-    def _uplink_is_good(self, remedy: Remedy, uplink: Uplink) -> None:
+    def _uplink_is_good(self, uplink: Uplink) -> None:
         # The check may be 5 s old, and a slow gateway takes its time for the last look.
         latest = self.site.uplink_good_at if not self.site.uplink_good else self.site.now
         allowed = 20.0 if self.site.door.lies else 10.2
-        if remedy.cause is Reason.FALSE_WORKING:
-            allowed += 15.0  # it is probed once more in between
         if uplink.state is not UplinkState.UP or self.site.now - latest > allowed:
             self._broken("no uplink, no remedy", f"{uplink}, really good {self.site.now - latest:.1f} s ago")
 
