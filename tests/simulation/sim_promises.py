@@ -93,8 +93,7 @@ class Promises(GatewayPromises):
         for call in reversed(self.calls_made):
             if call.remedy.id == result.remedy_id and call.remedy.session == result.session:
                 call.outcome = result.outcome
-                seen = call.look.sighting
-                if result.outcome is Outcome.ACCEPTED and seen is not None and seen.reason is Reason.UNEXPLAINED:
+                if result.outcome is Outcome.ACCEPTED and call.remedy.cause is Reason.UNEXPLAINED:
                     self._told_by_restart[result.session] = call.at
                 return
 
