@@ -72,6 +72,8 @@ def _changeable(tree: ast.Module) -> Iterator[ast.AST]:
         for name, value in ast.iter_fields(node):
             if name in ("annotation", "returns", "decorator_list", "bases"):
                 continue
+            if isinstance(node, ast.ClassDef) and name == "keywords":  # frozen
+                continue
             waiting.extend(one for one in (value if isinstance(value, list) else [value]) if isinstance(one, ast.AST))
 
 

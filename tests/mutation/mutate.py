@@ -233,13 +233,19 @@ def break_module(copy: Path, name: str, known: Known, wanted: argparse.Namespace
 
 
 def choose(mutant: Mutant, known: Known, name: str, killers: Counter[tuple[int, str]], most: float) -> list[str]:
-    """The tests that run its lines: killers of its neighbours first, then the quick ones, for so many seconds."""
+    """The tests that run its lines: killers of its neighbours, then those named after the module, then the quick ones."""
     lines = known.lines.get(name, {})
     running = {test for line in range(mutant.line, mutant.last_line + 1) for test in lines.get(line, ())}
     if not running:  # run at import: a constant, or a row of a table
         running = {test for tests in lines.values() for test in tests}
     near = {test: number for (line, test), number in killers.copy().items() if abs(line - mutant.line // 10) <= 1}
-    ordered = sorted(running, key=lambda test: (-near.get(test, 0), known.seconds.get(test, 0.0)))
+
+    def rank(test: str) -> tuple[int, bool, bool, float]:
+        file = test.partition("::")[0]
+        kin = any(word in file for word in name.split("_"))
+        return -near.get(test, 0), name not in file, not kin, known.seconds.get(test, 0.0)
+
+    ordered = sorted(running, key=rank)
     chosen: list[str] = []
     spent = 0.0
     for test in ordered:

@@ -6,8 +6,9 @@ import pytest
 from decide_scenes import CALM, EVOLUTION, Stage, connecting, failed, opened, starting, stopped, working
 from msgspec.structs import replace
 
-from wasupervisor.decide.gates import Asked, first_block
-from wasupervisor.decide.memory import GatewayMemory, SessionMemory
+from wasupervisor.decide import gateway_gates
+from wasupervisor.decide.gates import ROWS, Asked, first_block, only_gateway_restart_heals
+from wasupervisor.decide.memory import Breaker, BreakerState, GatewayMemory, SessionMemory
 from wasupervisor.decide.scene import Scene
 from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.policy import Budget, Policy
@@ -79,22 +80,16 @@ def test_a_gate_holds_until_it_opens_and_is_told_once(
 def test_what_waits_for_a_person_gets_no_remedy_whoever_asks_for_one(condition: Condition) -> None:
     """The plan asks for none; the gate holds all the same."""
     memory = SessionMemory(first_seen=0.0, state=State.FAILED, since=0.0, condition=condition, cause=Reason.BANNED)
-    scene = Scene(
-        now=10.0,
-        policy=CALM,
-        run=0,
-        run_known=True,
-        gap=False,
-        uplink=UplinkState.UP,
-        store_ok=None,
-        working=frozenset(),
-    )
-    asked = Asked("a", memory, RESTART, GatewayMemory(), scene, in_flight=0)
+    asked = Asked("a", memory, RESTART, GatewayMemory(), surroundings(), in_flight=0)
     block = first_block(asked)
     assert block is not None
     assert block.code == "person"
     assert block.text.startswith("WhatsApp has banned or restricted the account. Do not link it again at once")
-    for fine in (replace(asked, ordered=True), replace(asked, remedy=RemedyKind.PARK_SESSION)):
+    for fine in (
+        replace(asked, ordered=True),
+        replace(asked, ordered=True, forced=True),
+        replace(asked, remedy=RemedyKind.PARK_SESSION),
+    ):
         assert first_block(fine) is None
 
 
@@ -267,3 +262,166 @@ def test_a_pause_of_nobody_and_for_no_reason_holds_as_well() -> None:
     assert stage.withheld == ["restart_session is withheld: paused"]
     stage.order(OrderKind.RESUME, None)
     assert stage.remedies[0][1].cause is Reason.UNEXPLAINED
+
+
+# The tables
+
+HOLDS = {
+    # against:           restart, --force, park
+    "under_way": (True, True, True),
+    "gateway_restart": (True, True, True),
+    "state_unwritable": (True, True, True),
+    "mistyped": (True, True, False),
+    "observe": (False, False, True),
+    "paused": (False, False, True),
+    "unread": (True, False, True),
+    "misfit": (False, False, True),
+    "grace": (False, False, True),
+    "person": (False, False, False),
+    "diagnosed": (False, False, False),
+    "store": (True, False, False),
+    "disk": (False, False, False),
+    "uplink": (True, False, True),
+    "killing": (False, False, True),
+    "lone": (False, False, True),
+    "instead": (False, False, False),
+    "lone_turn": (False, False, False),
+    "gateway_budget": (False, False, True),
+    "incident": (False, False, False),
+    "lone_wait": (False, False, False),
+    "breaker": (False, False, False),
+    "restart_spacing": (True, False, False),
+    "backoff": (False, False, True),
+    "session_budget": (False, False, False),
+    "sessions_budget": (False, False, False),
+    "concurrent": (False, False, True),
+    "spread": (False, False, True),
+}
+
+
+def test_what_holds_against_an_order_against_force_and_against_a_stop() -> None:
+    """A change here is a decision: do no harm comes first, and a person's word before our caution."""
+    assert {row.code: (row.holds_for_restart, row.holds_for_force, row.parks) for row in ROWS} == HOLDS
+
+
+GATEWAY_HOLDS = {
+    "no_restarter": (True, True),
+    "under_way": (True, True),
+    "state_unwritable": (True, True),
+    "mistyped": (True, True),
+    "observe": (False, False),
+    "paused": (False, False),
+    "store": (True, False),
+    "disk": (True, False),
+    "uplink": (True, False),
+    "grace": (False, False),
+    "busy": (True, True),
+    "breaker": (False, False),
+    "budget": (False, False),
+    "backoff": (False, False),
+}
+
+
+def test_what_holds_against_an_ordered_and_a_forced_restart_of_the_gateway() -> None:
+    rows = gateway_gates.ROWS
+    assert {row.code: (row.holds_for_restart, row.holds_for_force) for row in rows} == GATEWAY_HOLDS
+
+
+@pytest.mark.parametrize(
+    ("change", "heals"),
+    [
+        ({}, True),
+        ({"cause": Reason.UPGRADE_REFUSED}, True),
+        ({"cause": Reason.UNEXPLAINED}, False),
+        ({"state": State.FAILED}, False),
+        ({"keeper": "PM2"}, False),
+        ({"policy": replace(CALM, restarter="docker")}, False),
+        ({"policy": EVOLUTION}, False),
+    ],
+)
+def test_when_a_person_has_to_restart_the_gateway(change: dict[str, object], heals: bool) -> None:
+    """WAHA, alone and starting for too long, and nothing is known that would bring the process back."""
+    memory = SessionMemory(first_seen=0.0, state=State.STARTING, since=0.0, cause=Reason.STUCK_STARTING)
+    asked = Asked("a", memory, RESTART, GatewayMemory(), surroundings(), in_flight=0)
+    for name, value in change.items():
+        if name == "keeper":
+            asked = replace(asked, keeper=value)
+        elif name == "policy":
+            asked = replace(asked, scene=replace(asked.scene, policy=value))
+        else:
+            asked = replace(asked, session=replace(asked.session, **{name: value}))
+    assert only_gateway_restart_heals(asked) is heals
+
+
+@pytest.mark.parametrize(
+    ("changed", "gateway", "at", "code"),
+    [
+        ({"made": (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)}, {}, 3601.0 - 0.1, "session_budget"),
+        ({"made": (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)}, {}, 3601.0, None),
+        ({}, {"made": tuple(range(60))}, 3599.9, "sessions_budget"),
+        ({}, {"made": tuple(range(60))}, 3600.0, None),
+        ({}, {"last_remedy": 98.1}, 100.0, "spread"),
+        ({}, {"last_remedy": 98.0}, 100.0, None),
+        ({"not_before": 100.1}, {}, 100.0, "backoff"),
+        ({"not_before": 100.0}, {}, 100.0, None),
+        ({"last_restart": 40.1}, {}, 100.0, "restart_spacing"),
+        ({"last_restart": 40.0}, {}, 100.0, None),
+        ({"breaker": Breaker(BreakerState.OPEN, until=100.1)}, {}, 100.0, "breaker"),
+        ({"breaker": Breaker(BreakerState.OPEN, until=100.0)}, {}, 100.0, None),
+        ({"breaker": Breaker(BreakerState.HALF_OPEN, until=200.0)}, {}, 100.0, None),
+        ({"breaker": Breaker(BreakerState.HELD)}, {}, 100.0, "breaker"),
+        ({}, {"grace_until": 100.1}, 100.0, "grace"),
+        ({}, {"grace_until": 100.0}, 100.0, None),
+    ],
+)
+def test_the_edges_of_what_ends_by_itself(
+    changed: dict[str, object], gateway: dict[str, object], at: float, code: str | None
+) -> None:
+    memory = SessionMemory(first_seen=0.0, state=State.FAILED, since=0.0, cause=Reason.UNEXPLAINED)
+    scene = replace(surroundings(), now=at, policy=replace(CALM, restart_spacing=60.0))
+    asked = Asked("a", replace(memory, **changed), RESTART, replace(GatewayMemory(), **gateway), scene, in_flight=0)
+    block = first_block(asked)
+    assert (None if block is None else block.code) == code
+    ends = {"session_budget": 3601.0, "sessions_budget": 3600.0, "spread": 100.1, "restart_spacing": 100.1}
+    if block is not None and block.code != "breaker":
+        assert block.until == pytest.approx(ends.get(block.code, 100.1))
+
+
+@pytest.mark.parametrize(
+    ("restarts", "at", "held_until"),
+    [
+        ((10.0, 20.0), 3609.9, 3610.0),
+        ((10.0, 20.0), 3610.0, None),
+        ((1.0, 2.0, 3.0, 4.0, 5.0, 6.0), 86400.9, 86401.0),
+        ((1.0, 2.0, 3.0, 4.0, 5.0, 6.0), 86401.0, None),
+    ],
+)
+def test_the_edges_of_the_gateways_budget(restarts: tuple[float, ...], at: float, held_until: float | None) -> None:
+    memory = SessionMemory(first_seen=0.0, state=State.STARTING, since=0.0, cause=Reason.STUCK_STARTING)
+    asked = Asked(
+        "a",
+        memory,
+        RESTART,
+        GatewayMemory(restarts=restarts),
+        replace(surroundings(), now=at),
+        in_flight=0,
+        keeper="PM2",
+    )
+    block = first_block(asked)
+    assert (None if block is None else (block.code, block.until)) == (
+        None if held_until is None else ("gateway_budget", held_until)
+    )
+    assert first_block(replace(asked, session=replace(memory, state=State.FAILED))) is None
+
+
+def surroundings() -> Scene:
+    return Scene(
+        now=10.0,
+        policy=CALM,
+        run=0,
+        run_known=True,
+        gap=False,
+        uplink=UplinkState.UP,
+        store_ok=None,
+        working=frozenset(),
+    )
