@@ -139,8 +139,9 @@ def verify_restart(draft: Draft, scene: Scene) -> None:
 
 
 def _wait_for_process(draft: Draft, scene: Scene, attempt: GatewayAttempt, *, late: bool) -> None:
-    """Until the new process answers. Where nobody tells the run, an answer after the call is all that can be had."""
-    renewed = draft.gateway.run != attempt.run or not scene.run_known
+    """Until the new process answers. Where nobody tells the run, the restarter's word has to do for its being new."""
+    carried_out = attempt.outcome is Outcome.ACCEPTED and not scene.run_known
+    renewed = draft.gateway.run != attempt.run or carried_out
     if renewed and draft.observation.look.sightings is not None and draft.now > attempt.ended:
         draft.gateway = replace(draft.gateway, attempt=replace(attempt, back_at=draft.now))
         for name in attempt.sessions if attempt.cause is Reason.FIGHT else ():

@@ -568,3 +568,16 @@ def test_a_supervisor_killed_in_the_middle_restarts_the_gateway_no_second_time(w
     stage.run(300)
     assert stage.made == [(GATEWAY, "")]
     assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: a, b are well again")
+
+
+def test_a_restart_whose_end_nobody_heard_is_not_held_against_its_sessions_where_the_run_is_not_told() -> None:
+    """Seed 40239: killed after the restart was on the books and before it was made."""
+    stage = evolution("a", "b", answers=None, policy=replace(EVO, poll_every=10.0))
+    stage.process = None
+    stage.change(not_loaded("a"))
+    stage.run_until_remedy()
+    stage.restart_supervisor(away=5)
+    stage.run(600)
+    assert "no new process was seen that answers" in stage.told(EntryKind.VERIFIED)[0]
+    assert stage.session("a").gateway_tried is None
+    assert stage.run_until_remedy().kind is GATEWAY
