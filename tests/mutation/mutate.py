@@ -233,7 +233,7 @@ def break_module(copy: Path, name: str, known: Known, wanted: argparse.Namespace
 
 
 def choose(mutant: Mutant, known: Known, name: str, killers: Counter[tuple[int, str]], most: float) -> list[str]:
-    """The tests that run its lines: killers of its neighbours, then those named after the module, then the quick ones."""
+    """The tests that run its lines: killers of its neighbours first, then its module's own, then the quick ones."""
     lines = known.lines.get(name, {})
     running = {test for line in range(mutant.line, mutant.last_line + 1) for test in lines.get(line, ())}
     if not running:  # run at import: a constant, or a row of a table

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from wasupervisor.decide import gateway_gates
 from wasupervisor.decide.gates import ROWS, Asked, first_block, only_gateway_restart_heals
-from wasupervisor.decide.memory import Breaker, BreakerState, GatewayMemory, SessionMemory
+from wasupervisor.decide.memory import Breaker, BreakerState, GatewayMemory, IncidentMemory, SessionMemory
 from wasupervisor.decide.scene import Scene
 from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.policy import Budget, Policy
@@ -425,3 +425,61 @@ def surroundings() -> Scene:
         store_ok=None,
         working=frozenset(),
     )
+
+
+LATER = GatewayMemory(canary_not_before=10.1)
+NOW = GatewayMemory(canary_not_before=10.0)
+BOTH = IncidentMemory(since=0.0, cause=Reason.UNEXPLAINED, sessions=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "code"),
+    [
+        (State.FAILED, {"incident": BOTH}, None),
+        (State.FAILED, {"incident": BOTH, "gateway": LATER}, "incident"),
+        (State.FAILED, {"incident": BOTH, "gateway": NOW}, None),
+        (State.FAILED, {"incident": replace(BOTH, canary="a")}, None),
+        (State.FAILED, {"incident": replace(BOTH, canary="b")}, "incident"),
+        (State.FAILED, {"incident": replace(BOTH, canary="b", proven=True)}, None),
+        (State.FAILED, {"incident": replace(BOTH, canary="b", sessions=("b", "c"))}, None),
+        (State.FAILED, {"gateway": LATER}, None),
+        (State.STARTING, {}, None),
+        (State.STARTING, {"gateway": LATER}, "lone_wait"),
+        (State.STARTING, {"gateway": NOW}, None),
+        (State.STARTING, {"canary": "b"}, "lone_turn"),
+        (State.STARTING, {"canary": "a"}, None),
+        (State.FAILED, {"canary": "b"}, None),
+        (State.STARTING, {"keeper": None}, "lone"),
+        (State.FAILED, {"keeper": None}, None),
+        (State.STARTING, {"in_flight": 1}, "concurrent"),
+        (State.STOPPED, {}, "misfit"),
+        (State.WORKING, {}, "misfit"),
+        (State.NEEDS_HUMAN, {}, "misfit"),
+        (State.FAILED, {"listed": False}, "unread"),
+    ],
+)
+def test_turns_and_canaries(state: State, changes: dict[str, object], code: str | None) -> None:
+    memory = SessionMemory(first_seen=0.0, state=state, since=0.0, cause=Reason.STUCK_STARTING)
+    asked = Asked("a", memory, RESTART, GatewayMemory(), surroundings(), in_flight=0, keeper="PM2")
+    block = first_block(replace(asked, **changes))
+    assert (None if block is None else block.code) == code
+
+
+@pytest.mark.parametrize(
+    ("restarter", "kind", "tried", "code"),
+    [
+        ("docker", "waha", None, "instead"),
+        ("docker", "waha", 5.0, None),
+        ("docker", "evolution", None, None),
+        ("none", "waha", None, None),
+    ],
+)
+def test_the_gateway_is_restarted_instead_of_a_lone_session_once(
+    restarter: str, kind: str, tried: float | None, code: str | None
+) -> None:
+    memory = SessionMemory(
+        first_seen=0.0, state=State.STARTING, since=0.0, cause=Reason.STUCK_STARTING, gateway_tried=tried
+    )
+    scene = replace(surroundings(), store_ok=True, policy=replace(CALM, restarter=restarter, gateway_kind=kind))
+    block = first_block(Asked("a", memory, RESTART, GatewayMemory(), scene, in_flight=0, keeper="PM2"))
+    assert (None if block is None else block.code) == code
