@@ -238,6 +238,7 @@ def choose(mutant: Mutant, known: Known, name: str, killers: Counter[tuple[int, 
     running = {test for line in range(mutant.line, mutant.last_line + 1) for test in lines.get(line, ())}
     if not running:  # run at import: a constant, or a row of a table
         running = {test for tests in lines.values() for test in tests}
+        running |= {test for test in known.seconds if any(word in test.partition("::")[0] for word in name.split("_"))}
     near = {test: number for (line, test), number in killers.copy().items() if abs(line - mutant.line // 10) <= 1}
 
     def rank(test: str) -> tuple[int, bool, bool, float]:

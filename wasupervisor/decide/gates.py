@@ -359,6 +359,7 @@ ROWS: tuple[Row, ...] = (
         "the gateway wants a distance between two restarts of a session",
         _spacing,
         True,
+        True,
         parks=False,
     ),
     Row("backoff", Kind.TURN, "the wait after the last remedy is not over", _backoff),
@@ -378,7 +379,7 @@ def first_block(asked: Asked) -> Block | None:
             continue
         if asked.forced and not row.holds_for_force:
             continue
-        if asked.ordered and not asked.forced and not row.holds_for_restart:
+        if asked.ordered and not row.holds_for_restart:
             continue
         found = row.test(asked)
         if found is not None:

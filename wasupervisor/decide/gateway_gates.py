@@ -171,7 +171,7 @@ def first_block(asked: Asked) -> Block | None:
     for row in ROWS:
         if asked.forced and not row.holds_for_force:
             continue
-        if asked.ordered and not asked.forced and not row.holds_for_restart:
+        if asked.ordered and not row.holds_for_restart:
             continue
         found = row.test(asked)
         if found is not None:

@@ -302,6 +302,7 @@ HOLDS = {
 def test_what_holds_against_an_order_against_force_and_against_a_stop() -> None:
     """A change here is a decision: do no harm comes first, and a person's word before our caution."""
     assert {row.code: (row.holds_for_restart, row.holds_for_force, row.parks) for row in ROWS} == HOLDS
+    assert not any(row.holds_for_force and not row.holds_for_restart for row in (*ROWS, *gateway_gates.ROWS))
 
 
 GATEWAY_HOLDS = {
