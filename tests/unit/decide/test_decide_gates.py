@@ -290,7 +290,7 @@ HOLDS = {
     "incident": (False, False, False),
     "lone_wait": (False, False, False),
     "breaker": (False, False, False),
-    "restart_spacing": (True, False, False),
+    "restart_spacing": (True, True, False),
     "backoff": (False, False, True),
     "session_budget": (False, False, False),
     "sessions_budget": (False, False, False),

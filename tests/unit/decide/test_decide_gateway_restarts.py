@@ -587,6 +587,14 @@ def test_a_dead_gateway_is_not_restarted_into_a_fault(how: object, what: str, va
 
 
 @pytest.mark.parametrize("how", [hang, die])
+def test_an_uplink_that_nobody_watches_holds_nothing_back(how: object) -> None:
+    stage = staged(replace(WAHA, uplink_watched=False))
+    how(stage)  # type: ignore[operator]
+    stage.uplink = UplinkState.DOWN
+    assert stage.run_until_remedy(100).kind is GATEWAY
+
+
+@pytest.mark.parametrize("how", [hang, die])
 def test_evolution_whose_database_did_not_answer_last_is_not_restarted(how: object) -> None:
     stage = staged(EVO)
     stage.store_ok = False
@@ -743,6 +751,22 @@ def test_the_breaker_of_the_gateway_does_not_hold_a_person_back(force: bool) -> 
     assert state_of_breaker(stage) is BreakerState.OPEN
     assert stage.order(OrderKind.RESTART_GATEWAY, None, force=force).verdict is Verdict.ACCEPTED
     assert state_of_breaker(stage) is BreakerState.HALF_OPEN
+
+
+def test_a_breaker_that_a_persons_restart_closed_does_not_hold_until_its_old_time() -> None:
+    stage = staged(replace(WAHA, budget=Budget(gateway_per_hour=9, gateway_per_day=9)))
+    hang(stage)
+    stage.run(400)
+    until = stage.memory.gateway.breaker.until
+    assert until > stage.now
+    stage.order(OrderKind.RESTART_GATEWAY, None)
+    stage.begin_anew()
+    stage.run(50)
+    assert state_of_breaker(stage) is BreakerState.CLOSED
+    hang(stage)
+    stage.run(75)
+    assert stage.now < until
+    assert len(stage.gateway_restarts) == 3
 
 
 def test_an_order_after_the_wait_of_a_withheld_restart_is_not_held_back() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from decide_scenes import (
     CALM,
@@ -60,13 +62,13 @@ def test_who_hammers_is_parked_after_the_breaker_has_opened_once() -> None:
     assert kinds[:6] == [RESTART] * 5 + [PARK]
 
 
-def test_a_stop_in_vain_is_tried_again_ever_more_rarely() -> None:
+def test_a_stop_in_vain_is_not_tried_again_at_once() -> None:
     """WAHA answered, and did not stop it: it was ordered to each 20 seconds."""
     stage = hammering(policy=AUTO)
     stage.run(6 * 3600)
     parks = [when for when, one in stage.remedies if one.kind is PARK]
-    assert 20 <= len(parks) <= 45
-    assert parks[-1] - parks[-2] >= 600
+    assert len(parks) > 20
+    assert min(later - before for before, later in pairwise(parks)) >= 80
 
 
 def test_a_parked_session_waits_for_a_person_and_nothing_is_done_with_it() -> None:
@@ -261,7 +263,7 @@ def test_a_stop_that_does_not_stop_it_is_in_vain_and_told() -> None:
     stage.run(10)
     assert stage.session().parked
     stage.run(15)
-    assert stage.told(EntryKind.VERIFIED)[0].startswith("park_session did not heal it: WORKING 15 s later")
+    assert stage.told(EntryKind.VERIFIED)[0].startswith("park_session did not stop it: WORKING 15 s later")
     assert not stage.session().parked
     assert stage.health().condition is Condition.HEALTHY
 
