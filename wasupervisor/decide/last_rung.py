@@ -57,11 +57,16 @@ def _hung(draft: Draft, scene: Scene) -> Need | None:
 
 def _sessions(draft: Draft, scene: Scene) -> Need | None:
     """Sessions that nothing else heals: all with the reason of the one that is first in the alphabet."""
-    wanting = {name: one.cause for name, one in sorted(draft.sessions.items()) if _wants(name, one, scene)}
+    wanting = {name: one.cause for name, one in _seen(draft) if _wants(name, one, scene)}
     if not wanting:
         return None
     reason = next(iter(wanting.values()))
     return Need(reason, tuple(name for name, cause in wanting.items() if cause is reason))
+
+
+def _seen(draft: Draft) -> list[tuple[str, SessionMemory]]:
+    """The sessions that this look has read: in one that read none, nobody is known to work either."""
+    return [(name, draft.sessions[name]) for name in sorted(draft.listed)]
 
 
 def _wants(name: str, session: SessionMemory, scene: Scene) -> bool:
@@ -71,7 +76,7 @@ def _wants(name: str, session: SessionMemory, scene: Scene) -> bool:
     if milder or _in_vain(session, scene) or session.attempt is not None:
         return False
     if session.condition is Condition.MISSING:
-        return session.state is State.NOT_LOADED and session.absent_since is None
+        return session.state is State.NOT_LOADED
     return is_judged_now(name, session, scene) and not is_patient(session, scene)
 
 
@@ -85,7 +90,7 @@ def _stuck_together(draft: Draft, scene: Scene) -> Need | None:
     """WAHA: restarting one of them could end the process all the same, and that less gracefully."""
     if scene.policy.gateway_kind != WAHA or scene.policy.restarter == "none" or scene.working:
         return None
-    stuck = tuple(name for name, one in sorted(draft.sessions.items()) if _is_stuck(name, one, scene))
+    stuck = tuple(name for name, one in _seen(draft) if _is_stuck(name, one, scene))
     return Need(Reason.STUCK_STARTING, stuck) if stuck else None
 
 

@@ -543,6 +543,39 @@ def test_the_more_sessions_the_more_time_they_have_after_the_restart(number: int
     assert grace + 90 <= stage.now - began <= grace + 100
 
 
+# What cannot be read
+
+
+def test_a_list_that_cannot_be_read_for_one_look_is_no_gateway_in_which_nothing_works() -> None:
+    """Nobody was seen working in that look, so that the whole gateway was to be restarted for one session."""
+    stage = waha("a", "b", "c")
+    stage.change(starting("a"))
+    for turn in range(240):
+        stage.readable = turn % 4 != 0
+        stage.look()
+    assert stage.gateway_restarts == []
+    assert (RESTART, "a") in stage.made
+
+
+@pytest.mark.parametrize("how", ["readable", "reachable"])
+def test_a_restart_in_vain_is_not_made_again_in_a_look_that_shows_nobody(how: str) -> None:
+    stage = waha("a", "b", "c")
+    refuse(stage, "a")
+    stage.run_until_remedy()
+    stage.look()
+    stage.begin_anew(starting("a"), working("b"), working("c"))
+    stage.uplink, stage.refused = UplinkState.DOWN, True
+    stage.look()
+    stage.uplink, stage.refused = UplinkState.UP, False
+    stage.run(400)
+    assert stage.session().gateway_tried is not None
+    assert stage.health().reason is Reason.UPGRADE_REFUSED
+    for turn in range(400):
+        setattr(stage, how, turn % 4 != 0)
+        stage.look()
+    assert len(stage.gateway_restarts) == 1
+
+
 # The memory in the middle
 
 
