@@ -792,3 +792,63 @@ def test_many_mistyped_keys_are_told_by_three_names() -> None:
     stage.mistyped = names("s", 5)
     reply = stage.order(OrderKind.RESTART_GATEWAY, None)
     assert "(s01, s02, s03)" in reply.text
+
+
+# The journal
+
+
+def entries(stage: Stage) -> list[tuple[EntryKind, Reason, RemedyKind | None, str | None, bool]]:
+    """What the journal says of restarts of the gateway: kind, reason, remedy, outcome, whether it warns."""
+    return [
+        (one.kind, one.reason, one.remedy, one.outcome, one.warn)
+        for _, one in stage.journal
+        if one.remedy is GATEWAY and one.session is None
+    ]
+
+
+def test_the_journal_of_a_restart_that_heals_and_of_one_that_does_not() -> None:
+    stage = staged(WAHA, dice=0.0)
+    hang(stage)
+    stage.run_until_remedy()
+    hung = Reason.GATEWAY_HUNG
+    assert entries(stage) == [(EntryKind.REMEDY, hung, GATEWAY, None, False)]
+    stage.run(200)
+    assert entries(stage)[1:] == [
+        (EntryKind.RESULT, hung, GATEWAY, "accepted", False),
+        (EntryKind.VERIFIED, hung, GATEWAY, "not_healed", True),
+        (EntryKind.WITHHELD, hung, GATEWAY, "breaker", False),
+    ]
+    assert stage.told(EntryKind.VERIFIED)[0].endswith(("breaker is open for 5 min", "breaker is open for 6 min"))
+    stage.journal.clear()
+    stage.answers = Outcome.TIMED_OUT
+    stage.run_until_remedy()
+    stage.look()
+    stage.begin_anew()
+    stage.run(60)
+    assert entries(stage) == [
+        (EntryKind.REMEDY, hung, GATEWAY, None, False),
+        (EntryKind.RESULT, hung, GATEWAY, "timed_out", True),
+        (EntryKind.VERIFIED, hung, GATEWAY, "healed", False),
+    ]
+
+
+def test_the_journal_of_a_restart_that_was_not_made_or_not_heard() -> None:
+    stage = staged(WAHA, answers=Outcome.WITHHELD)
+    hang(stage)
+    stage.run_until_remedy()
+    stage.look()
+    hung = Reason.GATEWAY_HUNG
+    assert entries(stage)[-1] == (EntryKind.WITHHELD, hung, GATEWAY, "withheld", True)
+    stage.answers = None
+    stage.run_until_remedy()
+    stage.run(220)
+    assert entries(stage)[-1] == (EntryKind.RESULT, hung, GATEWAY, "timed_out", True)
+
+
+def test_a_detail_of_the_restarter_is_told() -> None:
+    stage = staged(WAHA, answers=None)
+    hang(stage)
+    remedy = stage.run_until_remedy()
+    stage.pending = [result_of(remedy, Outcome.REFUSED, "polkit: not authorised")]
+    stage.look()
+    assert stage.told(EntryKind.RESULT) == ["restart_gateway was refused: polkit: not authorised"]
