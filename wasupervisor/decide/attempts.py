@@ -156,7 +156,8 @@ def _is_diagnosis(memory: SessionMemory, attempt: Attempt, scene: Scene) -> bool
 
 def _after_failure(breaker: Breaker, in_vain: int, scene: Scene, roll: float) -> Breaker:
     rule = scene.policy.breaker
-    if breaker.state is not BreakerState.HALF_OPEN and in_vain < rule.failures:
+    few = breaker.state is not BreakerState.HALF_OPEN and in_vain < rule.failures
+    if few or breaker.state is BreakerState.HELD:
         return breaker
     trips = breaker.trips + 1
     open_for = grown(rule.open_for, 2.0, trips - 1, rule.open_max)
@@ -204,8 +205,12 @@ def _after_park(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene
         return replace(memory, attempt=None), _verdict(name, attempt, text, "parked")
     if scene.now - attempt.ended < OPERATOR_STOP_AFTER:
         return memory, None
-    left, entry = failed(name, memory, attempt, scene, roll)
-    return replace(left, parked=False), entry
+    failures = memory.failures + 1
+    wait = backoff(failures, scene, roll)
+    later = f"{span(scene.now - attempt.ended)} later; the next one not before {span(wait)}"
+    text = f"{attempt.kind} did not stop it: {memory.claim or memory.state} {later}"
+    left = replace(memory, attempt=None, parked=False, failures=failures, not_before=scene.now + wait)
+    return left, _verdict(name, attempt, text, "not_parked", warn=True)
 
 
 def _while_bad(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:

@@ -92,7 +92,6 @@ BREAKER = Diagram(
         Edge((B.OPEN,), (B.CLOSED,), "healthy again, or an operator's recover"),
         Edge((B.CLOSED, B.OPEN, B.HALF_OPEN), (B.HELD,), "a fatal reason is known"),
         Edge((B.HELD,), (B.CLOSED,), "healthy again, or an operator's recover"),
-        Edge((B.HELD,), (B.OPEN,), "an operator's restart did not heal it"),
     ),
 )
 

@@ -211,8 +211,8 @@ class WahaGateway:
         if isinstance(reply, Failure):
             return Answer(outcome_of(reply), reply.detail)
         # WAHA answers 201 to every POST (measured); taken for accepted, a failure after it would count as a diagnosis.
-        if reply.status == 200 and is_page(reply.body):
-            return Answer(Outcome.REFUSED, f"{told(reply.status)} with a page: something in between answered, not WAHA")
+        if reply.status == 200 and (is_page(reply.body) or not reply.body.strip()):
+            return Answer(Outcome.REFUSED, f"{told(reply.status)} and no JSON: something in between answered, not WAHA")
         if reply.ok:
             return Answer(Outcome.ACCEPTED, told(reply.status))
         if reply.status == 422 and b"already started" in reply.body:

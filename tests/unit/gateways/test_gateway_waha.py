@@ -273,7 +273,8 @@ async def test_a_hung_waha_is_asked_twice_within_the_time_of_a_look() -> None:
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        (httpx.Response(200), Outcome.ACCEPTED),
+        (httpx.Response(200, json={"name": "x"}), Outcome.ACCEPTED),
+        (httpx.Response(200), Outcome.REFUSED),  # WAHA says 201; what says 200 and nothing stands in between
         (httpx.Response(201, content=b""), Outcome.ACCEPTED),
         (httpx.Response(201, content=b"<html>"), Outcome.ACCEPTED),
         (httpx.Response(200, content=b"\n<!DOCTYPE html><html>"), Outcome.REFUSED),
