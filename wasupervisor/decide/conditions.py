@@ -189,7 +189,7 @@ def is_judged_now(name: str, memory: SessionMemory, scene: Scene) -> bool:
         return flapping is memory.cause
     if memory.state is State.WORKING and is_false_working(memory, scene.policy):
         return memory.cause is Reason.FALSE_WORKING
-    if memory.state is State.WORKING or is_in_our_stop(memory, scene):
+    if memory.state is State.WORKING:
         return False
     _, cause = _cause(name, memory, scene)
     return cause is memory.cause and _is_judged(memory, cause, scene)

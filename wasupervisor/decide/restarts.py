@@ -121,8 +121,7 @@ def verify_restart(draft: Draft, scene: Scene) -> None:
     attempt, known = draft.gateway.attempt, draft.gateway
     if attempt is None:
         return
-    began = attempt.at if attempt.outcome is None else attempt.ended
-    late = draft.now - began >= RESTARTS_WITHIN
+    late = draft.now - attempt.ended >= RESTARTS_WITHIN
     if attempt.outcome is None and draft.now - attempt.at >= draft.policy.drain + RESTARTS_WITHIN + HEARD_NOTHING_AFTER:
         attempt = replace(attempt, outcome=Outcome.TIMED_OUT, ended=draft.now)
         draft.gateway = replace(known, attempt=attempt)
@@ -156,8 +155,9 @@ def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back
         # It was for the gateway itself, which does not answer again: what it did before proves nothing.
         draft.gateway = replace(draft.gateway, attempt=replace(attempt, back_at=None))
         return
-    if scene.calm is (attempt.calm_since is None):
-        attempt = replace(attempt, calm_since=draft.now if scene.calm else None)
+    calm = scene.calm and draft.gateway.unreadable_since is None
+    if calm is (attempt.calm_since is None):
+        attempt = replace(attempt, calm_since=draft.now if calm else None)
         draft.gateway = replace(draft.gateway, attempt=attempt)
     healed = _healed(draft, attempt, back_at)
     if healed:

@@ -549,6 +549,41 @@ def test_the_more_sessions_the_more_time_they_have_after_the_restart(number: int
 # What cannot be read
 
 
+def test_a_list_that_cannot_be_read_after_the_restart_is_no_restart_in_vain() -> None:
+    stage = evolution()
+    stage.change(not_loaded())
+    stage.run_until_remedy()
+    stage.look()
+    stage.begin_anew(opened("a"), opened("b"))
+    stage.look()
+    stage.readable = False
+    stage.run(250)
+    stage.readable = True
+    stage.run(45)
+    assert [one.split(":")[0] for one in stage.told(EntryKind.VERIFIED)] == ["healed"]
+
+
+def test_a_false_open_that_answers_in_the_look_in_which_it_could_be_restarted_is_left_alone() -> None:
+    """Its state was not read anew in that look, so that it was still called failing."""
+    stage = evolution()
+    probe(stage, 120)
+    stage.disk_low = True
+    probe(stage, 200, "a")
+    assert stage.health().reason is Reason.FALSE_WORKING
+    stage.change(replace(opened(), fresh=False))
+    while stage.decision is None or "a" not in stage.decision.probes:
+        answer_probes(stage, "a")
+        stage.look()
+    stage.disk_low = False
+    answer_probes(stage)
+    stage.look()
+    assert stage.made == []
+    stage.change(opened())
+    probe(stage, 60)
+    assert stage.health().condition is Condition.HEALTHY
+    assert stage.made == []
+
+
 def test_a_list_that_cannot_be_read_for_one_look_is_no_gateway_in_which_nothing_works() -> None:
     """Nobody was seen working in that look, so that the whole gateway was to be restarted for one session."""
     stage = waha("a", "b", "c")
