@@ -242,6 +242,7 @@ def test_each_restart_in_vain_keeps_the_breaker_open_for_twice_as_long_and_at_le
     assert gaps[0] >= 300
     assert all(300 * 2**turn <= gap - 180 <= 300 * 2**turn * 1.25 + 20 for turn, gap in enumerate(gaps[:3]))
     assert max(gaps) <= 3600 * 1.25 + 200
+    assert sum("the gateway's breaker is open" in one for one in stage.withheld) in (len(when), len(when) - 1)
     told = stage.told(EntryKind.VERIFIED)
     assert told[0].startswith(
         "restart_gateway did not heal: no new process was seen that answers; the gateway's breaker is open for "
@@ -408,6 +409,12 @@ def test_an_end_that_is_heard_twice_or_of_another_restart_changes_nothing() -> N
     assert stage.memory.gateway.attempt is not None
     assert stage.memory.gateway.attempt.outcome is Outcome.ACCEPTED
     assert len(stage.memory.gateway.restarts) == 1
+    stage.begin_anew()
+    stage.run(60)
+    before = stage.memory
+    stage.pending = [result_of(remedy, Outcome.REFUSED)]
+    stage.look()
+    assert stage.memory == before
 
 
 def test_the_new_process_answers_hangs_again_and_is_not_called_healed() -> None:
@@ -444,6 +451,8 @@ def test_the_new_process_answers_and_its_list_cannot_be_read_any_more() -> None:
 def test_the_same_process_that_answers_again_is_no_restart() -> None:
     """The restarter said done, and the process is the old one: what hung woke up."""
     stage = staged(WAHA)
+    stage.begin_anew()  # not the first run that was ever seen
+    stage.run(60)
     hang(stage)
     stage.run_until_remedy()
     stage.reachable = True

@@ -11,11 +11,13 @@ from decide_scenes import (
     all_of,
     closed,
     connecting,
+    failed,
     names,
     not_loaded,
     opened,
     result_of,
     starting,
+    stopped,
     working,
 )
 from msgspec.structs import replace
@@ -544,6 +546,62 @@ def test_the_more_sessions_the_more_time_they_have_after_the_restart(number: int
         assert stage.now - began < 600
     grace = 30 + max(0, number - 20)
     assert grace + 90 <= stage.now - began <= grace + 100
+
+
+def test_all_starting_have_their_patience_anew_when_the_uplink_is_known_to_be_good_again() -> None:
+    stage = waha()
+    stage.uplink = UplinkState.UNKNOWN
+    stage.change(starting("a"), starting("b"))
+    stage.run(300)
+    assert stage.health().reason is Reason.STUCK_STARTING
+    stage.uplink = UplinkState.UP
+    stage.run(55)
+    assert stage.made == []
+    stage.run(15)
+    assert stage.made == [(GATEWAY, "")]
+
+
+@pytest.mark.parametrize("begin", ["stuck", "refused"])
+def test_who_was_stuck_and_has_just_failed_is_first_looked_at(begin: str) -> None:
+    stage = waha()
+    stage.disk_low = True
+    if begin == "refused":
+        refuse(stage)
+    else:
+        stage.change(starting("a"), starting("b"))
+    stage.run(120)
+    assert stage.health().reason in (Reason.STUCK_STARTING, Reason.UPGRADE_REFUSED)
+    stage.change(failed("a"), failed("b"))
+    stage.disk_low = False
+    stage.look()
+    assert stage.made == []
+
+
+def test_who_is_not_expected_up_costs_nobody_a_restart_of_the_gateway() -> None:
+    stage = waha(policy=replace(WAHA, expect=("b",)))
+    stage.change(starting("a"), stopped("b"))  # b by its operator
+    stage.run(600)
+    assert stage.gateway_restarts == []
+
+
+def test_who_is_being_restarted_is_not_restarted_with_the_gateway_because_the_last_other_one_fell() -> None:
+    stage = waha()
+    stage.change(starting("a"))
+    stage.run_until_remedy()
+    stage.look()
+    stage.change(starting("b"))
+    stage.run(45)
+    assert stage.made == [(RESTART, "a")]
+
+
+def test_where_nobody_works_a_restart_in_vain_is_tried_again() -> None:
+    stage = evolution("a")
+    stage.change(not_loaded())
+    stage.run_until_remedy()
+    stage.look()
+    stage.begin_anew(not_loaded())
+    stage.run(3000)
+    assert stage.made == [(GATEWAY, "")] * 2
 
 
 # What cannot be read
