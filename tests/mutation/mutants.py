@@ -38,6 +38,8 @@ class Mutant:
     before: str
     after: str
     tree: ast.Module
+    scope: range
+    """The lines of the function, or of the statement, that it stands in."""
 
     @property
     def text(self) -> str:
@@ -58,7 +60,13 @@ def mutants(source: str) -> Iterator[Mutant]:
             ast.fix_missing_locations(tree)
             line = getattr(node, "lineno", 1)
             last = getattr(node, "end_lineno", line) or line
-            yield Mutant(line, last, ast.unparse(node), ast.unparse(changed) or "nothing", tree)
+            yield Mutant(line, last, ast.unparse(node), ast.unparse(changed) or "nothing", tree, _scope(original, line))
+
+
+def _scope(tree: ast.Module, line: int) -> range:
+    kinds = (ast.FunctionDef, ast.Lambda)
+    around = [one for one in ast.walk(tree) if isinstance(one, kinds) and one.lineno <= line <= (one.end_lineno or 0)]
+    return range(around[0].lineno, (around[0].end_lineno or 0) + 1) if around else range(line, line + 1)
 
 
 def _changeable(tree: ast.Module) -> Iterator[ast.AST]:

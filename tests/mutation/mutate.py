@@ -3,8 +3,8 @@
     make mutate MODULES="gates confirm" SECONDS=15
 
 First every test is run once under coverage, to know which lines each runs and how long it takes. Then each mutant gets
-a process of its own that runs the tests of its lines until one fails: those that killed a neighbour first, then the
-quick ones, for at most so many seconds. It works on a copy, so that the checkout may be edited meanwhile.
+a process of its own that runs the tests of its lines until one fails: those that killed a neighbour first, then those
+that know its function best, for at most so many seconds. It works on a copy: the checkout may be edited meanwhile.
 docs/mutation.md lists what was left, and why.
 """
 
@@ -233,7 +233,7 @@ def break_module(copy: Path, name: str, known: Known, wanted: argparse.Namespace
 
 
 def choose(mutant: Mutant, known: Known, name: str, killers: Counter[tuple[int, str]], most: float) -> list[str]:
-    """The tests that run its lines: killers of its neighbours first, then its module's own, then the quick ones."""
+    """The tests that run its lines: killers of its neighbours first, then those that know its function best."""
     lines = known.lines.get(name, {})
     running = {test for line in range(mutant.line, mutant.last_line + 1) for test in lines.get(line, ())}
     if not running:  # run at import: a constant, or a row of a table
@@ -241,10 +241,16 @@ def choose(mutant: Mutant, known: Known, name: str, killers: Counter[tuple[int, 
         running |= {test for test in known.seconds if any(word in test.partition("::")[0] for word in name.split("_"))}
     near = {test: number for (line, test), number in killers.copy().items() if abs(line - mutant.line // 10) <= 1}
 
-    def rank(test: str) -> tuple[int, bool, bool, float]:
-        file = test.partition("::")[0]
-        kin = any(word in file for word in name.split("_"))
-        return -near.get(test, 0), name not in file, not kin, known.seconds.get(test, 0.0)
+    rare: Counter[str] = Counter()
+    for line in mutant.scope:
+        for test in lines.get(line, ()):
+            rare[test] += 1000 // len(lines[line])
+
+    def rank(test: str) -> tuple[int, bool, float]:
+        """A test that alone runs a branch of the function knows more of it than one of many that run its first line."""
+        kin = any(word in test.partition("::")[0] for word in name.split("_"))
+        worth = rare[test] / (0.1 + known.seconds.get(test, 0.0))
+        return -near.get(test, 0), not (rare or kin), -worth
 
     ordered = sorted(running, key=rank)
     chosen: list[str] = []
