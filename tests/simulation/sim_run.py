@@ -230,6 +230,7 @@ def _evolution_curable(site: Site, session: EvolutionSession) -> bool:
         return site.policy.probe is not None and _restarts_gateway(site, session.name)
     if session.second_client and site.schedule.process == "unseen":
         return False  # nobody sees how busy it is
-    if session.memory is None or session.second_client:
+    ended = session.memory == "close"  # a minute into the calm: its client is not there any more
+    if session.memory is None or session.second_client or ended:
         return _restarts_gateway(site, session.name)
     return True

@@ -49,8 +49,8 @@ ROWS: tuple[Rung, ...] = (
     Rung(
         EVOLUTION,
         Reason.CONNECTION_LOST,
-        None,
-        "a restart does nothing while it is closed, and a connect would start a second client",
+        GATEWAY,
+        "a restart of the session does nothing while it is closed, and a connect would start a second client",
     ),
     Rung(EVOLUTION, Reason.NOT_LOADED, GATEWAY, "only a restart of the gateway process loads it"),
     Rung(

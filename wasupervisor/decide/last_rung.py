@@ -14,6 +14,10 @@ from wasupervisor.model.sessions import Condition, Reason, State
 from wasupervisor.model.value import Value
 
 
+LOST_FOR = 300.0
+"""Seconds of a good uplink and a good store. Evolution tries twice a second and is back within 8 s (2.3.6)."""
+
+
 class Need(Value, frozen=True):
     """Why the gateway process is to be restarted, and for whom."""
 
@@ -77,7 +81,14 @@ def _wants(name: str, session: SessionMemory, scene: Scene) -> bool:
         return False
     if session.condition is Condition.MISSING:
         return session.state is State.NOT_LOADED
-    return is_judged_now(name, session, scene) and not is_patient(session, scene)
+    return is_judged_now(name, session, scene) and not is_patient(session, scene) and _is_lost(session, scene)
+
+
+def _is_lost(session: SessionMemory, scene: Scene) -> bool:
+    """Whether what tries again by itself has had the time for it, with all that it needs."""
+    if session.cause is not Reason.CONNECTION_LOST:
+        return True
+    return session.patience_from is not None and scene.now - session.patience_from >= LOST_FOR
 
 
 def _in_vain(session: SessionMemory, scene: Scene) -> bool:

@@ -281,6 +281,41 @@ def test_what_is_not_loaded_after_the_grace_gets_one_restart_of_the_gateway() ->
     assert stage.made == [(GATEWAY, "")]
 
 
+# Evolution: closed, and nobody knows why
+
+
+def test_a_closed_instance_that_could_have_come_back_for_five_minutes_gets_a_restart_of_the_gateway() -> None:
+    stage = evolution()
+    stage.change(closed("a"))
+    stage.run(280)
+    assert stage.made == []
+    stage.run(40)
+    assert stage.made == [(GATEWAY, "")]
+    stage.begin_anew(opened("a"), opened("b"))
+    stage.run(120)
+    assert stage.told(EntryKind.VERIFIED)[0].startswith("healed: a is well again")
+
+
+def test_a_closed_instance_is_waited_for_as_long_as_whatsapp_cannot_be_reached() -> None:
+    stage = evolution("a")
+    stage.uplink = UplinkState.DOWN
+    stage.change(closed("a"))
+    stage.run(3600)
+    assert stage.made == []
+    stage.uplink = UplinkState.UP
+    stage.run(200)
+    assert stage.made == []
+
+
+def test_a_closed_instance_without_a_restarter_is_told_with_the_command() -> None:
+    stage = evolution(policy=replace(EVO, restarter="none"))
+    stage.change(closed("a"))
+    stage.run(280)
+    assert "Only a restart" not in str(stage.whole.notes)
+    stage.run(40)
+    assert stage.whole.notes[0].startswith("Only a restart of the gateway process heals a. By hand: systemctl restart")
+
+
 def test_what_is_not_loaded_while_the_gateway_begins_is_waited_for() -> None:
     stage = evolution(policy=replace(EVO, startup_grace=120.0))
     stage.run(60)
