@@ -62,7 +62,7 @@ class StepPromises(Witness):
             self._broken("a restart of the gateway is alone", str(decision.remedies))
         own = [one for one in own if one.kind is not RemedyKind.RESTART_GATEWAY]
         last = before.gateway.last_remedy
-        if len(own) > 1 or (own and last is not None and now - last < self.site.policy.budget.spacing):
+        if len(own) > 1 or (own and last is not None and now - last < self.site.policy.budget.spacing - 1e-6):
             self._broken("remedies keep a distance", f"{own} at {now}, the last one at {last}")
         incident = decision.memory.incident
         if incident is not None and not incident.proven:

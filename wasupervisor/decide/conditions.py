@@ -91,7 +91,7 @@ def track(memory: SessionMemory, sighting: Sighting, scene: Scene) -> SessionMem
         bad_since=_began(None if back else memory.bad_since, now) if bad else None,
         working_since=None if bad else _began(memory.working_since if in_one_run else None, now),
         patience_from=_patience_from(memory, state, in_one_run, scene) if bad else None,
-        run=memory.run if maybe_stopped else scene.run,
+        run=memory.run if state is State.STOPPED else scene.run,
         operator_stopped=memory.operator_stopped and maybe_stopped,
         half_restarted=memory.half_restarted and maybe_stopped,
         diagnosed=memory.diagnosed and bad,
