@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,30 +36,34 @@ class Mutant:
     last_line: int
     before: str
     after: str
-    tree: ast.Module
     scope: range
     """The lines of the function, or of the statement, that it stands in."""
+    source: str
+    place: tuple[int, int]
+    """Which node, and which of its changes."""
 
     @property
     def text(self) -> str:
         """`line: before -> after`, each shortened to one line."""
         return f"{self.line}: {_short(self.before)} -> {_short(self.after)}"
 
+    def tree(self) -> ast.Module:
+        """The whole module with the change."""
+        tree = ast.parse(self.source)
+        node = list(_changeable(tree))[self.place[0]]
+        _put(tree, node, list(_changes(node))[self.place[1]])
+        return ast.fix_missing_locations(tree)
+
 
 def mutants(source: str) -> Iterator[Mutant]:
     """Every change of one module."""
-    original = ast.parse(source)
-    nodes = list(_changeable(original))
-    for place, node in enumerate(nodes):
+    tree = ast.parse(source)
+    for place, node in enumerate(_changeable(tree)):
+        line = getattr(node, "lineno", 1)
+        last = getattr(node, "end_lineno", line) or line
         for number, changed in enumerate(_changes(node)):
-            tree = copy.deepcopy(original)
-            twin = list(_changeable(tree))[place]
-            replacement = list(_changes(twin))[number]
-            _put(tree, twin, replacement)
-            ast.fix_missing_locations(tree)
-            line = getattr(node, "lineno", 1)
-            last = getattr(node, "end_lineno", line) or line
-            yield Mutant(line, last, ast.unparse(node), ast.unparse(changed) or "nothing", tree, _scope(original, line))
+            after = ast.unparse(ast.fix_missing_locations(changed)) or "nothing"
+            yield Mutant(line, last, ast.unparse(node), after, _scope(tree, line), source, (place, number))
 
 
 def _scope(tree: ast.Module, line: int) -> range:

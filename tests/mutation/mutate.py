@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,9 @@ HARMLESS = {"__init__", "diagrams", "decision"}
 """Without a decision in them."""
 
 SURVIVED = "survived"
+
+SECOND_CHANCE = 6
+"""Times as many seconds of tests for those that survived at first."""
 
 PRELOADED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 """What is imported before pytest begins cannot be rewritten by it, and need not."""
@@ -196,40 +199,49 @@ def _silent_pytest(arguments: Sequence[str], listener: Listener) -> int:
 def break_module(copy: Path, name: str, known: Known, wanted: argparse.Namespace) -> tuple[int, int]:
     """Try every mutant of one module. Returns how many survived, and of how many."""
     path = copy / PACKAGE.replace(".", "/") / f"{name}.py"
-    killers: Counter[tuple[int, str]] = Counter()
-    left: list[Mutant] = []
-    begun: deque[tuple[Mutant, int, Callable[[], str]]] = deque()
-    number = 0
-
-    def end_one() -> None:
-        mutant, tests, wait = begun.popleft()
-        told = wait()
-        if told != SURVIVED:
-            killers[mutant.line // 10, told] += 1
-            return
-        left.append(mutant)
-        if wanted.out:
-            with wanted.out.open("a") as out:
-                print(f"{name}.py:{mutant.text}  [{tests} tests]", file=out)
-
     source = path.read_text()
     unbroken = in_a_child(partial(try_one, name, compile(source, str(path), "exec"), some_tests(known, name)), 300)()
     if unbroken != SURVIVED:
         sys.exit(f"{name}: a test fails though nothing is broken: {unbroken}")
-    for mutant in mutants(source):
-        number += 1
-        tests = choose(mutant, known, name, killers, wanted.seconds)
-        code = compile(mutant.tree, str(path), "exec")
-        wait = in_a_child(partial(try_one, name, code, tests), int(5 * wanted.seconds) + 20)
-        begun.append((mutant, len(tests), wait))
-        if len(begun) >= wanted.jobs:
-            end_one()
-    while begun:
-        end_one()
+    every = list(mutants(source))
+    killers: Counter[tuple[int, str]] = Counter()
+    left = every
+    for seconds in (wanted.seconds, SECOND_CHANCE * wanted.seconds):
+        left = list(survivors(path, name, left, known, killers, wanted.jobs, seconds))
+    number = len(every)
+    if wanted.out:
+        with wanted.out.open("a") as out:
+            out.writelines(f"{name}.py:{mutant.text}\n" for mutant in left)
     print(f"{name}: {number} mutants, {len(left)} survived", flush=True)
     for mutant in sorted(left, key=lambda one: one.line):
         print(f"  {name}.py:{mutant.text}", flush=True)
     return len(left), number
+
+
+def survivors(
+    path: Path,
+    name: str,
+    tried: list[Mutant],
+    known: Known,
+    killers: Counter[tuple[int, str]],
+    jobs: int,
+    seconds: float,
+) -> Iterator[Mutant]:
+    """Those that no test notices which fits into so many seconds."""
+    begun: deque[tuple[Mutant, Callable[[], str]]] = deque()
+    waiting = deque(tried)
+    while waiting or begun:
+        while waiting and len(begun) < jobs:
+            mutant = waiting.popleft()
+            tests = choose(mutant, known, name, killers, seconds)
+            code = compile(mutant.tree(), str(path), "exec")
+            begun.append((mutant, in_a_child(partial(try_one, name, code, tests), int(5 * seconds) + 20)))
+        mutant, wait = begun.popleft()
+        told = wait()
+        if told == SURVIVED:
+            yield mutant
+        else:
+            killers[mutant.line // 10, told] += 1
 
 
 def choose(mutant: Mutant, known: Known, name: str, killers: Counter[tuple[int, str]], most: float) -> list[str]:
