@@ -63,7 +63,8 @@ class GatewayPromises(StepPromises):
         if remedy.forced:
             return
         known_down = seen.look.store_ok is False
-        excused = self.site.door.lies or remedy.cause in PROCESS_REASONS or self.site.store_good
+        silent = remedy.ordered and seen.look.reachable is not True  # its operator restarts what cannot tell
+        excused = self.site.door.lies or silent or remedy.cause in PROCESS_REASONS or self.site.store_good
         if known_down or not (excused or self.site.now - self.site.store_good_at <= STORE_READ_WITHIN):
             self._broken("no restart of the gateway without its store", f"{remedy}: {seen.look.store_ok}")
 

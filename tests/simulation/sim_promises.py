@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 NEVER = frozenset({"logout", "delete", "create", "connect", "second_client", "force_stop", "false_open", "qr_burned"})
 """Harm that no automatic call may do. A crash has its exceptions."""
 
+PROBE_TAKES = 20.0
+"""Seconds for the probe right before a restart of a session whose work is doubted, and for what follows."""
+
 BOOKED_BEFORE = 20.0
 """Seconds that may lie between a remedy's booking and its call: the uplink is asked and the session read again."""
 
@@ -80,10 +83,12 @@ class Promises(GatewayPromises):
             self._broken("no verb but start, restart and stop", f"{method} {path}")
         call.answered = answered
         if call.remedy.kind is RemedyKind.PARK_SESSION:
-            answered.then(lambda: self._was_parked(name, answered))
+            answered.then(lambda: self._was_parked(name, call.at, answered))
 
-    def _was_parked(self, name: str, answered: Pending[Answered]) -> None:
+    def _was_parked(self, name: str, called_at: float, answered: Pending[Answered]) -> None:
         session = self.site.world.sessions[name]
+        if self._operator_acts.get(name, -1.0) >= called_at:
+            return  # somebody had his hands on it at the same time
         if not answered.dropped and isinstance(session, WahaSession) and session.status == "STOPPED":
             self.parked.add(name)
 
@@ -158,7 +163,9 @@ class Promises(GatewayPromises):
             and rung.remedy is not RESTART
         ):
             self._broken("a remedy is for what it heals", str(call))
-        if not self.site.door.lies and world.state_of(world.sessions[name])["healthy"]:  # type: ignore[arg-type]
+        # The last probe waits for its answer for 15 s, and what reconnects within these looks as it did before.
+        just_back = doubted and self.site.now - self._last_event <= PROBE_TAKES
+        if not self.site.door.lies and not just_back and world.state_of(world.sessions[name])["healthy"]:  # type: ignore[arg-type]
             self._broken("a healthy session is left alone", str(call))
         lone = call.remedy.kind is RESTART and seen.state is State.STARTING and call.look.others_working is not True
         never_dies = self.site.schedule.kind == "evolution"
@@ -205,6 +212,8 @@ class Promises(GatewayPromises):
         if not ours or ours[-1].remedy.ordered:
             return
         call = ours[-1]
+        if what == "crash" and call.outcome is Outcome.ACCEPTED:
+            return  # it had ended well before
         if what in NEVER:
             self._broken("do no harm", f"{what} of {name} by {call}")
         kept = call.keeper is not None or self.site.policy.restarter != "none"

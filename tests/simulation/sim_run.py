@@ -118,7 +118,7 @@ def _bound(site: Site) -> float:
     """Within which it must be well: the widest breaker and a spent budget end, and then the ladder is climbed."""
     policy, sessions = site.policy, len(site.world.sessions)
     budget = policy.budget
-    hours = 1 + max(ceil(2 * sessions / budget.sessions_per_hour), ceil(4 / budget.per_session_per_hour))
+    hours = 1 + max(ceil(3 * sessions / budget.sessions_per_hour), ceil(4 / budget.per_session_per_hour))
     return 3600.0 * hours + policy.breaker.open_max * 1.25 * 3 + 900.0
 
 

@@ -136,6 +136,8 @@ class Witness:
             self._unwritten = ()
             lost = {name for name, at in self._stopped_at.items() if at <= self.site.refused_at}
             self._known_stopped -= lost
+            for name in lost:  # and of what this life sees nobody can tell it from a stop by the process
+                del self._stopped_at[name]
         for one in seen or ():
             if one.state is State.WORKING:
                 self._working_since.setdefault(one.name, now)

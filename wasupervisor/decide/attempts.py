@@ -193,10 +193,12 @@ def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -
 def _is_superseded(attempt: Attempt, scene: Scene) -> bool:
     """Whether somebody restarted the process, so that what is seen now is not the remedy's doing.
 
-    A call that ended without an answer may have done that itself.
+    A call that ended without an answer may have done that itself; and a run that is first told with its end may have
+    begun before the call.
     """
     answered = attempt.outcome in (Outcome.ACCEPTED, Outcome.ALREADY, Outcome.REFUSED)
-    return answered and attempt.run is not None and attempt.run != scene.run
+    other = attempt.run is not None and attempt.run != scene.run
+    return answered and other and scene.run_since is not None and scene.run_since > attempt.ended
 
 
 def _after_park(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:

@@ -152,7 +152,9 @@ def is_forgotten(name: str, memory: SessionMemory, scene: Scene) -> bool:
         return True
     # What was tried lately stays on the books, should it come back.
     tried = memory.breaker.until > scene.now or (memory.made and scene.now - memory.made[-1] < HOUR)
-    return not tried and not expected(name, memory, scene.policy)
+    # Forgotten, its operator's stop would be forgotten with it, and the configuration expects it up.
+    stopped = (memory.operator_stopped or memory.parked) and named(name, scene.policy)
+    return not tried and not stopped and not expected(name, memory, scene.policy)
 
 
 def conclude(name: str, memory: SessionMemory, scene: Scene) -> SessionMemory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wasupervisor.decide.gates import FITTING
+from wasupervisor.decide.asked import FITTING
 from wasupervisor.decide.ladder import rung_for
 from wasupervisor.model.observation import CloseLook, Look, ProcessReading, Uplink, UplinkState
 from wasupervisor.model.policy import Policy

@@ -6,7 +6,7 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from wasupervisor.decide.gates import Asked
+from wasupervisor.decide.asked import Asked
 from wasupervisor.decide.ladder import rung_for
 from wasupervisor.decide.memory import Attempt, BreakerState, Memory, SessionMemory
 from wasupervisor.decide.reasons import TABLE
@@ -16,6 +16,7 @@ from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import Observation
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Remedy, RemedyKind, Reply
+from wasupervisor.model.sessions import Reason
 
 
 class Draft:
@@ -94,8 +95,9 @@ class Draft:
         return identity
 
     def _all_diagnosed(self) -> bool:
-        names = () if self.incident is None else self.incident.sessions
-        return bool(names) and all(self.sessions[name].diagnosed for name in names)
+        """Whether every unexplained failure of the incident had its restart. What else is stuck in it tells nothing."""
+        together = [self.sessions[name] for name in (() if self.incident is None else self.incident.sessions)]
+        return bool(together) and all(one.diagnosed for one in together if one.cause is Reason.UNEXPLAINED)
 
     def book(self, asked: Asked) -> str:
         """Put a remedy on the books and among those to be performed. Returns its id."""

@@ -65,6 +65,7 @@ def scene_of(draft: Draft) -> Scene:
         now=draft.now,
         policy=draft.policy,
         run=draft.gateway.run,
+        run_since=draft.gateway.run_since,
         run_known=draft.observation.process.run is not None or look.run is not None,
         gap=draft.gap,
         uplink=uplink,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from wasupervisor.decide.asked import Block, Found, Kind, spent
 from wasupervisor.decide.attempts import HEARD_NOTHING_AFTER
 from wasupervisor.decide.draft import Draft
-from wasupervisor.decide.gates import Block, Found, Kind, spent
 from wasupervisor.decide.last_rung import Need
 from wasupervisor.decide.memory import BreakerState
 from wasupervisor.decide.scene import DAY, HOUR, Scene

@@ -13,7 +13,6 @@ from wasupervisor.model.observation import Trouble
 from wasupervisor.model.sessions import Condition, Reason, State
 from wasupervisor.model.value import Value
 
-
 LOST_FOR = 300.0
 """Seconds of a good uplink and a good store. Evolution tries twice a second and is back within 8 s (2.3.6)."""
 

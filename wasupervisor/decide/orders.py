@@ -5,9 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from wasupervisor.decide import gateway_gates
+from wasupervisor.decide.asked import Block, Kind
 from wasupervisor.decide.conditions import is_judged_now, is_patient, patience_left
 from wasupervisor.decide.draft import Draft
-from wasupervisor.decide.gates import Block, Kind, first_block
+from wasupervisor.decide.gates import first_block
 from wasupervisor.decide.ladder import WAHA, remedy_for, wants_gateway_restart
 from wasupervisor.decide.last_rung import Need
 from wasupervisor.decide.memory import Breaker, SessionMemory

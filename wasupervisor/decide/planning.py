@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from wasupervisor.decide.asked import Block, Kind
 from wasupervisor.decide.conditions import WORKED, is_judged_now, is_patient, patience_left
 from wasupervisor.decide.draft import Draft
-from wasupervisor.decide.gates import Block, Kind, first_block, only_gateway_restart_heals
+from wasupervisor.decide.gates import first_block, only_gateway_restart_heals
 from wasupervisor.decide.ladder import remedy_for, rung_for
 from wasupervisor.decide.memory import SessionMemory
 from wasupervisor.decide.parking import is_to_be_parked
@@ -16,6 +17,9 @@ from wasupervisor.decide.words import count, span
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.remedies import RemedyKind
 from wasupervisor.model.sessions import Condition, Reason, State
+
+ITS_OWN = frozenset({"lone", "killing", "diagnosed", "mistyped", "breaker", "session_budget"})
+"""What stands against one session and not against another: as the canary it would keep all of them waiting."""
 
 
 def plan(draft: Draft, scene: Scene) -> None:
@@ -62,6 +66,8 @@ def _try_remedy(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> None
     draft.next[name] = _withheld_text(session, kind, block, scene)
     if block.kind is not Kind.TURN:
         _tell_withheld(draft, name, kind, block)
+    if block.code in ITS_OWN and draft.incident is not None and draft.incident.canary == name:
+        draft.incident = replace(draft.incident, canary=None)
 
 
 def _tell_withheld(draft: Draft, name: str, kind: RemedyKind, block: Block) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from wasupervisor.decide.asked import Block, Kind
 from wasupervisor.decide.attempts import HEARD_NOTHING_AFTER, JITTER, UNMADE_WAIT, grown
 from wasupervisor.decide.draft import Draft
-from wasupervisor.decide.gates import Block, Kind
 from wasupervisor.decide.gateway_gates import Asked, first_block
 from wasupervisor.decide.ladder import rung_for
 from wasupervisor.decide.last_rung import Need, need

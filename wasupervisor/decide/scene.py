@@ -34,6 +34,8 @@ class Scene(Value, frozen=True):
     store_ok: bool | None
     working: frozenset[str]
     """The sessions that work in this look."""
+    run_since: float | None = None
+    """When the present run was first seen, where we saw it begin."""
     uplink_refused: bool = False
     """WhatsApp, or something before it, answers upgrades with something else than a websocket just now."""
     redis_ok: bool | None = None

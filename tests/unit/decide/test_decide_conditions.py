@@ -360,7 +360,8 @@ def test_evolution_closed_while_whatsapp_cannot_be_reached_gets_nothing() -> Non
     stage.change(instance("close", State.FAILED, Reason.CONNECTION_LOST))
     stage.look()
     assert stage.health().next == (
-        "nothing is done: a restart of the session does nothing while it is closed, and a connect would start a second client"
+        "nothing is done: a restart of the session does nothing while it is closed, and a connect would start a second "
+        "client"
     )
 
 

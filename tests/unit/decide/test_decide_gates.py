@@ -7,7 +7,8 @@ from decide_scenes import CALM, EVOLUTION, Stage, connecting, failed, opened, st
 from msgspec.structs import replace
 
 from wasupervisor.decide import gateway_gates
-from wasupervisor.decide.gates import ROWS, Asked, first_block, only_gateway_restart_heals
+from wasupervisor.decide.asked import Asked
+from wasupervisor.decide.gates import ROWS, first_block, only_gateway_restart_heals
 from wasupervisor.decide.memory import Breaker, BreakerState, GatewayMemory, IncidentMemory, SessionMemory
 from wasupervisor.decide.scene import Scene
 from wasupervisor.model.observation import UplinkState

@@ -395,3 +395,16 @@ def test_an_empty_list_is_believed_only_after_a_while() -> None:
     assert stage.whole.connections.failed == 5
     assert stage.status() is Status.UNHEALTHY
     assert stage.made == []
+
+
+def test_a_session_that_was_stopped_and_is_not_listed_for_a_while_is_not_started_when_it_is_listed_again() -> None:
+    """Seed 314093: forgotten meanwhile, it looked like one that the configuration expects and nobody ever started."""
+    stage = Stage(policy=replace(CALM, expect_all=True)).healthy("a", "b")
+    stage.change(stopped("a"))
+    stage.run(60)
+    stage.see(working("b"))
+    stage.run(300)
+    stage.see(stopped("a"), working("b"))
+    stage.process = "P2"
+    stage.run(300)
+    assert stage.made == []
