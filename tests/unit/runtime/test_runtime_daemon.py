@@ -77,8 +77,7 @@ class Run:
         self.ear = ear
         self.config = folder / "config.yaml"
         self.config.write_text(
-            CONFIG.format(url=gateway.url, uplink=gateway.uplink.door.port, folder=folder, timeout=timeout)
-            + more
+            CONFIG.format(url=gateway.url, uplink=gateway.uplink.door.port, folder=folder, timeout=timeout) + more
         )
         self.daemon = Daemon(
             load(self.config, {}),
