@@ -164,7 +164,7 @@ class Promises(GatewayPromises):
         ):
             self._broken("a remedy is for what it heals", str(call))
         # The last probe waits for its answer for 15 s, and what reconnects within these looks as it did before.
-        just_back = doubted and self.site.now - self._last_event <= PROBE_TAKES
+        just_back = doubted and self.site.now - self._unwell_at.get(name, -1e9) <= PROBE_TAKES
         if not self.site.door.lies and not just_back and world.state_of(world.sessions[name])["healthy"]:  # type: ignore[arg-type]
             self._broken("a healthy session is left alone", str(call))
         lone = call.remedy.kind is RESTART and seen.state is State.STARTING and call.look.others_working is not True

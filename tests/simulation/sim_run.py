@@ -197,6 +197,11 @@ def _others_work(site: Site, name: str) -> bool:
     return any(_is_healthy(site, other) for other in site.world.sessions if other != name)
 
 
+def _others_claim_to_work(site: Site, name: str) -> bool:
+    others = (one for one in site.world.sessions.values() if one.name != name)
+    return any(isinstance(one, WahaSession) and one.status == "WORKING" for one in others)
+
+
 def _waha_curable(site: Site, session: WahaSession) -> bool:
     assert site.daemon is not None
     assert isinstance(site.world, WahaWorld)
@@ -218,7 +223,7 @@ def _starting_curable(site: Site, name: str, *, refused: bool) -> bool:
     assert site.daemon is not None
     if _restarts_gateway(site, name):
         return True
-    if _lacks_keeper(site, name) or (refused and _others_work(site, name)):
+    if _lacks_keeper(site, name) or (refused and _others_claim_to_work(site, name)):
         return False
     return len(site.daemon.memory.gateway.restarts) < site.policy.budget.gateway_per_day
 

@@ -69,6 +69,8 @@ class Witness:
         self._excused: set[int] = set()
         self._operator_acts: dict[str, float] = {}
         self._last_event = 0.0
+        self._unwell_at: dict[str, float] = {}
+        """When a session was last seen not to be healthy, by the truth of the world."""
         self._working_since: dict[str, float] = {}
         self._failed_at: dict[str, float] = {}
         self._told_by_restart: dict[str, float] = {}
@@ -130,6 +132,9 @@ class Witness:
 
     def _track(self, observation: Observation, now: float) -> None:
         seen = observation.look.sightings
+        for name, session in self.site.world.sessions.items():
+            if not self.site.world.state_of(session)["healthy"]:  # type: ignore[arg-type]
+                self._unwell_at[name] = now
         if observation.first:
             self._working_since.clear()
             self._seen_stopped.clear()
