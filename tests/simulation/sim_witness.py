@@ -90,7 +90,8 @@ class Witness:
 
     def happens(self, event: Any) -> None:
         """An event, before it happens."""
-        self._last_event = self.site.now
+        # A restart in the middle of an outage tells nothing of the account, so that its end counts as well.
+        self._last_event = max(self._last_event, self.site.now + (getattr(event, "lasts", None) or 0.0))
         if isinstance(event, events.OperatorRestart):
             self._operator_acts[event.session] = self.site.now
             self._restarted_by_person(event.session)
