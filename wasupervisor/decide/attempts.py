@@ -176,6 +176,11 @@ def _ended(memory: SessionMemory, attempt: Attempt, outcome: Outcome, now: float
 
 def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -> Judged:
     """After a crash of the supervisor nobody hears the end of the call: it counts as made."""
+    works = memory.state is State.WORKING
+    if attempt.cause is Reason.UNEXPLAINED and works is not attempt.up:
+        # Whether or not the call was made: what works in between and fails again is no diagnosis.
+        attempt = replace(attempt, up=works, falls=attempt.falls + (not works))
+        memory = replace(memory, attempt=attempt)
     if scene.now - attempt.at < scene.policy.action_timeout + HEARD_NOTHING_AFTER:
         return memory, None
     # The gateway carries a call out whether or not somebody waits for its end: what is stopped now was stopped since.

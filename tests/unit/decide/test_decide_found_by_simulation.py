@@ -6,7 +6,7 @@ from decide_scenes import Stage, failed, starting, stopped, working
 
 from wasupervisor.model.journal import EntryKind
 from wasupervisor.model.remedies import RemedyKind
-from wasupervisor.model.sessions import Condition
+from wasupervisor.model.sessions import Condition, Reason
 
 
 def test_a_session_that_was_stopped_right_after_our_restart_was_started_again() -> None:
@@ -53,3 +53,17 @@ def test_a_session_was_called_logged_out_by_a_diagnosis_that_was_made_before_it_
     stage.run_until_remedy(60)
     assert stage.health().condition is not Condition.FATAL
     assert stage.made == [(RemedyKind.RESTART_SESSION, "a")] * 2
+
+
+def test_what_worked_while_nobody_heard_of_its_restart_and_failed_again_is_not_called_unlinked() -> None:
+    """Seed 409093: killed after the restart was on the books; healed by somebody else, it failed for another reason."""
+    stage = Stage(answers=None).healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.restart_supervisor(away=5)
+    stage.change(working())
+    stage.run(20)
+    stage.change(failed())
+    stage.run(120)
+    assert stage.session("a").cause is Reason.UNEXPLAINED
+    assert stage.health().condition is Condition.FAILING
