@@ -359,7 +359,7 @@ def test_a_look_without_any_file_changes_nothing(tmp_path: Path, gateways: Gatew
     look = ["check", "--gateway", "waha", "--url", gateway.url, "--api-key-env", "KEY"]
     answer = refused(*look, env=environ)
     assert answer.returncode == 1
-    assert "s1: failing" in answer.stdout
+    assert "s1 is failing" in answer.stdout
     assert gateway.count("POST *") == 0
     assert not (tmp_path / "state").exists()
 

@@ -147,11 +147,12 @@ def _is_diagnosis(memory: SessionMemory, attempt: Attempt, scene: Scene) -> bool
     """Whether the session was really restarted with all that it needs and failed again: then it is unlinked.
 
     A restart that was refused or never answered, or that WhatsApp could not be reached for, tells nothing; nor does one
-    after which it worked for a while.
+    after which it worked for a while, or the gateway process was another one.
     """
     restarted = attempt.outcome is Outcome.ACCEPTED or memory.since > attempt.at
     unexplained = attempt.cause is Reason.UNEXPLAINED and memory.state is State.FAILED
-    return unexplained and restarted and scene.calm and not attempt.falls
+    in_one_run = attempt.run in (None, scene.run)
+    return unexplained and restarted and in_one_run and scene.calm and not attempt.falls
 
 
 def _after_failure(breaker: Breaker, in_vain: int, scene: Scene, roll: float) -> Breaker:
