@@ -98,8 +98,8 @@ class Site:
         """How often the supervisor was started."""
         self.boot, self.booted_at, self.wall = 1, 0.0, 1.8e9
         self.orders = self.uplink_asked = 0
-        self.refused_at = -1.0
-        """When the disk last took nothing: what was learnt since the last write may be lost."""
+        self.refused_at = self.written_at = -1.0
+        """When the disk last took nothing, and when it took something: what was learnt in between may be lost."""
         self.uplink_good_at = 0.0
         """When a gateway here would last have got through."""
         self.store_good_at = 0.0
@@ -129,7 +129,9 @@ class Site:
     def save(self, memory: Memory, entries: tuple[Entry, ...], timeline: Timeline) -> bool:
         """Write it down."""
         saved = self.disk.save(memory, entries, timeline.moment(self.wall + self.now), self.now)
-        if not saved:
+        if saved:
+            self.written_at = self.now
+        else:
             self.refused_at = self.now
         return saved
 

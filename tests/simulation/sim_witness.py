@@ -131,20 +131,26 @@ class Witness:
         """The supervisor sees the same until then."""
         self._track(observation, until)
 
-    def _track(self, observation: Observation, now: float) -> None:
-        seen = observation.look.sightings
+    def _note_unwell(self, now: float) -> None:
         for name, session in self.site.world.sessions.items():
             if not self.site.world.state_of(session)["healthy"]:  # type: ignore[arg-type]
                 self._unwell_at[name] = now
+
+    def _track(self, observation: Observation, now: float) -> None:
+        seen = observation.look.sightings
+        self._note_unwell(now)
         if observation.first:
             self._working_since.clear()
             self._seen_stopped.clear()
             self._unwritten = ()
-            lost = {name for name, at in self._stopped_at.items() if at <= self.site.refused_at}
+            unwritten = self.site.refused_at > self.site.written_at
+            lost = {name for name, at in self._stopped_at.items() if unwritten and at > self.site.written_at}
             self._known_stopped -= lost
             for name in lost:  # and of what this life sees nobody can tell it from a stop by the process
                 del self._stopped_at[name]
         for one in seen or ():
+            if one.state is State.NEEDS_HUMAN:
+                self.parked.discard(one.name)  # by all that can be seen somebody has started it
             if one.state is State.WORKING:
                 self._working_since.setdefault(one.name, now)
                 self._told_by_restart.pop(one.name, None)

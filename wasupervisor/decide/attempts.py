@@ -151,7 +151,7 @@ def _is_diagnosis(memory: SessionMemory, attempt: Attempt, scene: Scene) -> bool
     """
     restarted = attempt.outcome is Outcome.ACCEPTED or memory.since > attempt.at
     unexplained = attempt.cause is Reason.UNEXPLAINED and memory.state is State.FAILED
-    in_one_run = attempt.run in (None, scene.run)
+    in_one_run = not _is_of_another_run(attempt, scene)
     return unexplained and restarted and in_one_run and scene.calm and not attempt.falls
 
 
@@ -199,12 +199,20 @@ def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -
 def _is_superseded(attempt: Attempt, scene: Scene) -> bool:
     """Whether somebody restarted the process, so that what is seen now is not the remedy's doing.
 
-    A call that ended without an answer may have done that itself; and a run that is first told with its end may have
-    begun before the call.
+    A call that ended without an answer may have done that itself.
     """
     answered = attempt.outcome in (Outcome.ACCEPTED, Outcome.ALREADY, Outcome.REFUSED)
+    return answered and _is_of_another_run(attempt, scene)
+
+
+def _is_of_another_run(attempt: Attempt, scene: Scene) -> bool:
+    """Whether the process began anew after the call. A run that is first told with its end may have begun before it.
+
+    Of a call whose end nobody heard it is not known that it was made, so that any other run counts.
+    """
     other = attempt.run is not None and attempt.run != scene.run
-    return answered and other and scene.run_since is not None and scene.run_since > attempt.ended
+    made_by = attempt.at if attempt.outcome is Outcome.TIMED_OUT else attempt.ended
+    return other and scene.run_since is not None and scene.run_since > made_by
 
 
 def _after_park(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene, roll: float) -> Judged:
