@@ -29,6 +29,8 @@ class Proof:
     healed: int
     seconds: float
     runs: int
+    verdict: str = "**None was broken.**"
+    """What became of the promises, as a sentence."""
 
 
 def figures(runs: int, seed: int, processes: int, tell: Callable[[str], None]) -> list[str]:
@@ -113,6 +115,7 @@ def write_proof(path: Path, proof: Proof, lines: Sequence[str]) -> None:
         calls=f"{proof.calls:,}",
         healed=f"{proof.healed:,}",
         runs=proof.runs,
+        verdict=proof.verdict,
         window=f"{WINDOW / 60:.0f}",
     )
     tables = "\n".join(lines).strip()
@@ -139,7 +142,7 @@ All of it follows from a seed.
 
 **{schedules} random schedules** (seeds {first} to {last}), each half an hour with 2 to 25 faults that overlap, then
 calm until all that can be healed is healthy and known as healthy. Every promise is an invariant that is checked in each
-step, before each call and at the end. **None was broken.** {calls} remedies were performed; {healed} times a session
+step, before each call and at the end. {verdict} {calls} remedies were performed; {healed} times a session
 was seen to work for `stable_for` after one. It took {minutes} min.
 
 ## Figures
