@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from wasupervisor.decide.memory import GatewayMemory, IncidentMemory, SessionMemory
 from wasupervisor.decide.scene import Scene
@@ -89,20 +90,47 @@ Found = tuple[str, float | None] | None
 """The sentence and, where it is known, the end of the hindrance; None when nothing stands against it."""
 
 
-class Row(Value, frozen=True):
-    """One hindrance."""
+A = TypeVar("A")
+
+
+class Hindrance(Value, Generic[A], frozen=True):
+    """One row of a table of gates."""
 
     code: str
     kind: Kind
     sentence: str
-    """What it is, for the docs; what it says of one session comes from `test`."""
-    test: Callable[[Asked], Found]
+    """What it is, for the docs; what it says of one case comes from `test`."""
+    test: Callable[[A], Found]
     holds_for_restart: bool = False
     """Also against an operator's `restart`."""
     holds_for_force: bool = False
     """Even against `restart --force`."""
+
+
+class Row(Hindrance[Asked], frozen=True):
+    """What may stand against a remedy of a session."""
+
     parks: bool = True
     """Also against a stop, which needs neither store nor budget."""
+
+
+def first_holding(rows: Iterable[Hindrance[A]], asked: A, *, ordered: bool, forced: bool) -> Block | None:
+    """The first hindrance that holds; None when nothing stands against it."""
+    for row in rows:
+        if (forced and not row.holds_for_force) or (ordered and not row.holds_for_restart):
+            continue
+        found = row.test(asked)
+        if found is not None:
+            text, until = found
+            return Block(code=row.code, kind=row.kind, text=text, until=until)
+    return None
+
+
+def told_pause(pause: Pause | None) -> Found:
+    """A pause as a hindrance, with whose it is and why."""
+    if pause is None:
+        return None
+    return f"paused{f' by {pause.by}' if pause.by else ''}{f': {pause.reason}' if pause.reason else ''}", pause.until
 
 
 def spent(times: tuple[float, ...], most: int, length: float, now: float) -> tuple[int, float | None]:

@@ -49,8 +49,7 @@ def take_result(memory: SessionMemory, result: Result, now: float, policy: Polic
     if result.outcome.was_made:
         return _ended(memory, attempt, result.outcome, now), entry
     breaker = memory.breaker
-    first = policy.backoff.first
-    wait = grown(first, 2.0, memory.unmade, max(first, UNMADE_WAIT))
+    wait = unmade_wait(memory.unmade, policy)
     if breaker.state is BreakerState.HALF_OPEN:
         breaker = replace(breaker, state=BreakerState.OPEN, until=now + wait)
     refunded = replace(
@@ -131,6 +130,12 @@ def backoff(failures: int, scene: Scene, roll: float) -> float:
     """Seconds until the next remedy after so many in vain, with jitter on top."""
     rule = scene.policy.backoff
     return grown(rule.first, rule.factor, failures - 1, rule.max) * (1 + JITTER * roll)
+
+
+def unmade_wait(times: int, policy: Policy) -> float:
+    """Seconds until a remedy is asked for again whose call was not made, for the so many and first time."""
+    first = policy.backoff.first
+    return grown(first, 2.0, times, max(first, UNMADE_WAIT))
 
 
 def grown(first: float, factor: float, times: int, most: float) -> float:

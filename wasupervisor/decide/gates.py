@@ -5,7 +5,7 @@ A gate is a precondition. A breaker or a budget ends by itself at a time that is
 
 from __future__ import annotations
 
-from wasupervisor.decide.asked import FITTING, Asked, Block, Found, Kind, Row, spent
+from wasupervisor.decide.asked import FITTING, Asked, Block, Found, Kind, Row, first_holding, spent, told_pause
 from wasupervisor.decide.memory import BreakerState
 from wasupervisor.decide.reasons import TABLE, advice_for
 from wasupervisor.decide.scene import DAY, HOUR
@@ -35,10 +35,7 @@ def _observe(asked: Asked) -> Found:
 
 
 def _paused(asked: Asked) -> Found:
-    pause = asked.paused
-    if pause is None:
-        return None
-    return f"paused{f' by {pause.by}' if pause.by else ''}{f': {pause.reason}' if pause.reason else ''}", pause.until
+    return told_pause(asked.paused)
 
 
 def _unread(asked: Asked) -> Found:
@@ -272,18 +269,8 @@ ROWS: tuple[Row, ...] = (
 
 def first_block(asked: Asked) -> Block | None:
     """The first hindrance that holds, or None when the remedy may be performed."""
-    for row in ROWS:
-        if asked.remedy is RemedyKind.PARK_SESSION and not row.parks:
-            continue
-        if asked.forced and not row.holds_for_force:
-            continue
-        if asked.ordered and not row.holds_for_restart:
-            continue
-        found = row.test(asked)
-        if found is not None:
-            text, until = found
-            return Block(code=row.code, kind=row.kind, text=text, until=until)
-    return None
+    rows = ROWS if asked.remedy is not RemedyKind.PARK_SESSION else tuple(row for row in ROWS if row.parks)
+    return first_holding(rows, asked, ordered=asked.ordered, forced=asked.forced)
 
 
 def only_gateway_restart_heals(asked: Asked) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from wasupervisor.decide.asked import Block, Found, Kind, spent
+from wasupervisor.decide.asked import Block, Found, Hindrance, Kind, first_holding, spent, told_pause
 from wasupervisor.decide.attempts import HEARD_NOTHING_AFTER
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.last_rung import Need
@@ -30,20 +28,6 @@ class Asked(Value, frozen=True):
         """Whether the process itself is the trouble, so that it cannot tell how its store is."""
         silent = self.ordered and self.draft.gateway.silent_since is not None
         return silent or self.need.reason in (Reason.GATEWAY_HUNG, Reason.GATEWAY_GONE)
-
-
-class Row(Value, frozen=True):
-    """One hindrance."""
-
-    code: str
-    kind: Kind
-    sentence: str
-    """What it is, for the docs."""
-    test: Callable[[Asked], Found]
-    holds_for_restart: bool = False
-    """Also against an operator's `restart --gateway`."""
-    holds_for_force: bool = False
-    """Even against `restart --gateway --force`."""
 
 
 def _no_restarter(asked: Asked) -> Found:
@@ -82,10 +66,7 @@ def _observe(asked: Asked) -> Found:
 
 
 def _paused(asked: Asked) -> Found:
-    pause = asked.draft.paused
-    if pause is None:
-        return None
-    return f"paused{f' by {pause.by}' if pause.by else ''}{f': {pause.reason}' if pause.reason else ''}", pause.until
+    return told_pause(asked.draft.paused)
 
 
 def _store(asked: Asked) -> Found:
@@ -148,6 +129,8 @@ def _backoff(asked: Asked) -> Found:
     return None if asked.scene.now >= until else ("the last one was withheld", until)
 
 
+Row = Hindrance[Asked]
+
 ROWS: tuple[Row, ...] = (
     Row("no_restarter", Kind.GATE, "recovery.restart_gateway.by is none", _no_restarter, True, True),
     Row("under_way", Kind.TURN, "a restart is under way or being verified", _under_way, True, True),
@@ -168,13 +151,4 @@ ROWS: tuple[Row, ...] = (
 
 def first_block(asked: Asked) -> Block | None:
     """The first hindrance that holds, or None when the gateway may be restarted."""
-    for row in ROWS:
-        if asked.forced and not row.holds_for_force:
-            continue
-        if asked.ordered and not row.holds_for_restart:
-            continue
-        found = row.test(asked)
-        if found is not None:
-            text, until = found
-            return Block(code=row.code, kind=row.kind, text=text, until=until)
-    return None
+    return first_holding(ROWS, asked, ordered=asked.ordered, forced=asked.forced)

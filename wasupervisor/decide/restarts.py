@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from wasupervisor.decide.asked import Block, Kind
-from wasupervisor.decide.attempts import HEARD_NOTHING_AFTER, JITTER, UNMADE_WAIT, grown
+from wasupervisor.decide.attempts import HEARD_NOTHING_AFTER, JITTER, grown, unmade_wait
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway_gates import Asked, first_block
 from wasupervisor.decide.ladder import rung_for
@@ -57,8 +57,7 @@ def plan_restart(draft: Draft, scene: Scene) -> None:
 def book(draft: Draft, asked: Asked) -> str:
     """Put a restart of the gateway on the books and among what is to be performed. Returns its id."""
     wanted, known, now = asked.need, draft.gateway, draft.now
-    identity = f"a{draft.next_id}"
-    draft.next_id += 1
+    identity = draft.new_id()
     why = _why(draft, asked)
     draft.remedies.append(
         Remedy(
@@ -96,12 +95,10 @@ def take_gateway_result(draft: Draft, result: Result) -> None:
         return
     if result.outcome.was_made:
         draft.gateway = replace(known, attempt=replace(attempt, outcome=result.outcome, ended=draft.now), unmade=0)
-        draft.entries.append(
-            _entry(EntryKind.RESULT, _told(result), attempt.cause, outcome=result.outcome, warn=_is_odd(result))
-        )
+        odd = result.outcome is not Outcome.ACCEPTED
+        draft.entries.append(_entry(EntryKind.RESULT, _told(result), attempt.cause, outcome=result.outcome, warn=odd))
         return
-    first = draft.policy.backoff.first
-    wait = grown(first, 2.0, known.unmade, max(first, UNMADE_WAIT))
+    wait = unmade_wait(known.unmade, draft.policy)
     breaker = known.breaker
     if breaker.state is BreakerState.HALF_OPEN:
         breaker = replace(breaker, state=BreakerState.OPEN)
@@ -238,10 +235,6 @@ def _are(names: tuple[str, ...]) -> str:
 def _withheld(block: Block, now: float) -> str:
     until = "" if block.until is None else f" for {span(block.until - now)}"
     return f"{KIND} is withheld{until}: {block.text}"
-
-
-def _is_odd(result: Result) -> bool:
-    return result.outcome is not Outcome.ACCEPTED
 
 
 def _told(result: Result) -> str:

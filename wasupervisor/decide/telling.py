@@ -5,7 +5,7 @@ from __future__ import annotations
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.memory import BreakerState, Episode, SessionMemory
 from wasupervisor.decide.parking import offer
-from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.reasons import TABLE, advice_for
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.telling_gateway import OF_GATEWAY, restart_wanted
 from wasupervisor.decide.told import Told, held_back
@@ -102,7 +102,7 @@ def _why(draft: Draft, kind: AlertKind, name: str, session: SessionMemory) -> st
 
 
 def _todo(draft: Draft, kind: AlertKind, name: str, session: SessionMemory) -> str:
-    advice = TABLE[_reason(kind, session)].advice.replace("SESSION", name)
+    advice = advice_for(_reason(kind, session), name)
     held = session.breaker.state is BreakerState.HELD
     parking = offer(name, session, draft.policy, draft.now)
     rows = (
