@@ -114,7 +114,7 @@ class Daemon:
         self._let_go(list(self._attempts))
         now = self.timeline.now()
         self.memory, heard = hear(self.memory, self._results, now, self.policy)
-        self._record(heard)
+        self.site.promises.recorded(self.memory, written=self._record(heard))
         self.world.later(0.0, ended)
 
     def _died(self) -> None:
@@ -170,7 +170,7 @@ class Daemon:
         self._may_die("before_persist", decision.remedies)
         self.memory = decision.memory
         self._writable = self._record(decision.journal)
-        self.site.promises.recorded(decision, written=self._writable)
+        self.site.promises.recorded(decision.memory, decision.alerts, written=self._writable)
         self._may_die("after_persist", decision.remedies)
         for remedy in decision.remedies:
             if self._writable:

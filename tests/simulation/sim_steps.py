@@ -9,7 +9,7 @@ from sim_witness import Witness
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.flaps import FOUGHT_WITHIN
 from wasupervisor.decide.memory import BreakerState, Memory
-from wasupervisor.model.alerts import Event
+from wasupervisor.model.alerts import Alert, Event
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import Observation
 from wasupervisor.model.remedies import OrderKind, RemedyKind
@@ -170,12 +170,12 @@ class StepPromises(Witness):
             if not any(at < self._failed_at.get(entry.session, 0.0) for at in restarts):
                 self._broken("logged out is only said after a diagnosis", f"{entry.session}: {calls}")
 
-    def recorded(self, decision: Decision, *, written: bool) -> None:
-        """The step was written down, or could not be."""
-        self._unwritten += decision.alerts
+    def recorded(self, memory: Memory, told: tuple[Alert, ...] = (), *, written: bool) -> None:
+        """What was remembered and told was written down, or could not be: then alerts wait for the next time."""
+        self._unwritten += told
         if not written:
             return
-        self._paused = decision.memory.paused
+        self._paused = memory.paused
         alerts, self._unwritten = self._unwritten, ()
         for alert in alerts:
             state = self.episodes.get(alert.id)

@@ -151,10 +151,11 @@ def grown(first: float, factor: float, times: int, most: float) -> float:
 def _is_diagnosis(memory: SessionMemory, attempt: Attempt, scene: Scene) -> bool:
     """Whether the session was really restarted with all that it needs and failed again: then it is unlinked.
 
-    A restart that was refused or never answered, or that WhatsApp could not be reached for, tells nothing; nor does one
-    after which it worked for a while, or the gateway process was another one.
+    A restart that was refused, or whose end nobody heard (it may never have been made), or that WhatsApp could not be
+    reached for, tells nothing; nor does one after which it worked for a while, or the gateway process was another one.
     """
-    restarted = attempt.outcome is Outcome.ACCEPTED or memory.since > attempt.at
+    heard = attempt.ended - attempt.at < _heard_nothing_after(scene.policy)
+    restarted = attempt.outcome is Outcome.ACCEPTED or (heard and memory.since > attempt.at)
     unexplained = attempt.cause is Reason.UNEXPLAINED and memory.state is State.FAILED
     in_one_run = not _is_of_another_run(attempt, scene)
     return unexplained and restarted and in_one_run and scene.calm and not attempt.falls
@@ -187,7 +188,7 @@ def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -
         # Whether or not the call was made: what works in between and fails again is no diagnosis.
         attempt = replace(attempt, up=works, falls=attempt.falls + (not works))
         memory = replace(memory, attempt=attempt)
-    if scene.now - attempt.at < scene.policy.action_timeout + HEARD_NOTHING_AFTER:
+    if scene.now - attempt.at < _heard_nothing_after(scene.policy):
         return memory, None
     # The gateway carries a call out whether or not somebody waits for its end: what is stopped now was stopped since.
     return _ended(memory, replace(attempt, left_stop=True), Outcome.TIMED_OUT, scene.now), Entry(
@@ -199,6 +200,10 @@ def _unheard(name: str, memory: SessionMemory, attempt: Attempt, scene: Scene) -
         outcome=Outcome.TIMED_OUT,
         warn=True,
     )
+
+
+def _heard_nothing_after(policy: Policy) -> float:
+    return policy.action_timeout + HEARD_NOTHING_AFTER
 
 
 def _is_superseded(attempt: Attempt, scene: Scene) -> bool:

@@ -67,3 +67,18 @@ def test_what_worked_while_nobody_heard_of_its_restart_and_failed_again_is_not_c
     stage.run(120)
     assert stage.session("a").cause is Reason.UNEXPLAINED
     assert stage.health().condition is Condition.FAILING
+
+
+def test_a_restart_that_was_perhaps_never_made_does_not_call_a_session_unlinked() -> None:
+    """Seed 607542: killed before the restart that was on the books; the session started and failed by itself later."""
+    stage = Stage(answers=None).healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.restart_supervisor(away=5)
+    stage.change(starting())
+    stage.run(65)
+    stage.change(failed())
+    stage.run(15)
+    assert any("did not heal it" in one for one in stage.told(EntryKind.VERIFIED))
+    assert not stage.session("a").diagnosed
+    assert stage.health().condition is Condition.FAILING
