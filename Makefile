@@ -101,8 +101,9 @@ $(VENV)/installed-lint: $(MADE) pyproject.toml
 	@$(PIP_INSTALL) '.[test,lint]'
 	@touch $@
 
-# The system tests boot systemd in a container. Elsewhere than in CI nothing is installed: they are skipped, with the reason.
+# The tests boot systemd in a container and start a Redis. Elsewhere than in CI nothing is installed: they are skipped, with the reason.
 system-packages:
 ifeq ($(CI),true)
 	@command -v systemd-nspawn >/dev/null || packaging/apt-install.sh systemd-container
+	@command -v redis-server >/dev/null || packaging/apt-install.sh redis-server
 endif

@@ -1,0 +1,47 @@
+"""Of which type the gateway's keys are. A key that no rule knows is never touched."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from wasupervisor.model.value import Value
+
+
+class Ttl(StrEnum):
+    """Whether a key expires."""
+
+    NONE = "none"
+    REQUIRED = "required"
+    ANY = "any"
+
+
+class OnWrong(StrEnum):
+    """What becomes of a key of the wrong type."""
+
+    QUARANTINE = "quarantine"
+    REPORT = "report"
+
+
+class Rule(Value, frozen=True):
+    """One kind of keys. Of several that match a key the first counts."""
+
+    name: str
+    """What the keys are, in the words of an operator: `credentials of a session`."""
+    match: bytes
+    """A glob as Redis understands it."""
+    types: tuple[str, ...]
+    """As TYPE names them: string, hash, list, set, zset, stream."""
+    ttl: Ttl = Ttl.ANY
+    json: bool = False
+    """A string of it begins and ends like JSON."""
+    credentials: bool = False
+    """Whether a session is logged in by it: then a wrong one holds all restarts of that session."""
+    on_wrong: OnWrong = OnWrong.QUARANTINE
+    """A wrong TTL or a text that is no JSON is only ever reported."""
+    why: str = ""
+    """What a wrong one does to the gateway, as a sentence."""
+
+    @property
+    def expected(self) -> str:
+        """The types as a person reads them: `hash`, `string or list`."""
+        return " or ".join(self.types)
