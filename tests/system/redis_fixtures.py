@@ -54,19 +54,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, also again on the same port."""
-        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
-        quiet = [
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--daemonize",
-            "no",
-            "--dir",
-            str(self.folder),
-            "--loglevel",
-            "warning",
-        ]
+        doors = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
+        quiet = ["--save", "", "--appendonly", "no", "--dir", str(self.folder), "--loglevel", "warning"]
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen([self.binary, *doors, *quiet, *self.arguments], stdout=log, stderr=log)
         self._wait()
