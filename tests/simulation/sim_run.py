@@ -214,7 +214,7 @@ def _waha_curable(site: Site, session: WahaSession) -> bool:
     if memory.operator_stopped or (session.status == "STOPPED" and not memory.remembered):
         return False
     if session.status == "STOPPED":
-        return session.wanted
+        return session.wanted and memory.condition is not Condition.NEEDS_HUMAN  # a person was asked to
     return session.status != "STARTING" or _starting_curable(site, name, refused=memory.refused)
 
 

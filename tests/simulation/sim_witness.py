@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import sim_events as events
@@ -80,7 +81,7 @@ class Witness:
         """The run of the gateway in which it was last seen other than stopped."""
         self._seen_stopped: dict[str, float] = {}
         """Since when the supervisor sees an operator's stop, in one run of the gateway."""
-        self._known_stopped: set[str] = set()
+        self._known_stopped: dict[str, float] = {}
         """Seen for so long that it can be nothing but an operator's stop."""
         self._paused: Pause | None = None
         """As it was written last."""
@@ -107,7 +108,7 @@ class Witness:
     def _restarted_by_person(self, name: str) -> None:
         self._stopped_at.pop(name, None)
         self._seen_stopped.pop(name, None)
-        self._known_stopped.discard(name)
+        self._known_stopped.pop(name, None)
         self.parked.discard(name)
 
     def by_operator(self, act: Callable[[], object]) -> None:
@@ -143,11 +144,8 @@ class Witness:
             self._working_since.clear()
             self._seen_stopped.clear()
             self._unwritten = ()
-            unwritten = self.site.refused_at > self.site.written_at
-            lost = {name for name, at in self._stopped_at.items() if unwritten and at > self.site.written_at}
-            self._known_stopped -= lost
-            for name in lost:  # and of what this life sees nobody can tell it from a stop by the process
-                del self._stopped_at[name]
+            if self.site.refused_at > self.site.written_at:
+                self._forget_unwritten()
         for one in seen or ():
             if one.state is State.NEEDS_HUMAN:
                 self.parked.discard(one.name)  # by all that can be seen somebody has started it
@@ -164,7 +162,16 @@ class Witness:
                 since = self._seen_stopped.setdefault(one.name, now)
                 run_known = observation.process.run is not None or observation.look.run is not None
                 if run_known and now - since >= OPERATOR_STOP_AFTER + self.site.policy.poll_every:
-                    self._known_stopped.add(one.name)
+                    self._known_stopped.setdefault(one.name, now)
+
+    def _forget_unwritten(self) -> None:
+        """What the last life learned and could not write: of what this one sees, it may be a stop by the process."""
+        written_at = self.site.written_at
+        for name, at in list(self._stopped_at.items()):
+            unknown = self._known_stopped.get(name, inf) > written_at
+            if unknown and (at > written_at or self._died_since(at)):
+                self._known_stopped.pop(name, None)
+                del self._stopped_at[name]
 
     def _is_told_of_run(self, observation: Observation) -> bool:
         """Whether the supervisor is not left in the belief that this is still an earlier run of the gateway."""

@@ -301,6 +301,8 @@ def _stopped_cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[Sess
         return memory, Reason.NOT_STARTED if named(name, scene.policy) else Reason.STOPPED
     if memory.run != scene.run:
         wanted = memory.remembered or named(name, scene.policy)
+        if wanted and memory.condition in (Condition.NEEDS_HUMAN, Condition.FATAL):
+            return memory, memory.cause  # a start would only ask for another QR code, and the person is still wanted
         return memory, Reason.STOPPED_WITH_PROCESS if wanted else Reason.STOPPED
     if scene.run_known and _lasts_as_stop(memory, scene):
         return replace(memory, operator_stopped=True), Reason.STOPPED

@@ -218,6 +218,18 @@ def test_what_never_worked_is_not_started_after_a_restart_of_the_gateway() -> No
     assert stage.health().condition is Condition.STOPPED
 
 
+def test_what_waited_for_a_person_is_not_started_after_a_restart_of_the_gateway() -> None:
+    """Each start asked for another QR code (seed 712017)."""
+    stage = Stage().healthy("a", "b")
+    stage.change(wants_qr())
+    stage.run(60)
+    stage.begin_anew(stopped("a"), working("b"))
+    stage.run(600)
+    assert stage.made == []
+    assert stage.health().condition is Condition.NEEDS_HUMAN
+    assert stage.session().cause is Reason.QR_WANTED
+
+
 def test_a_stop_in_a_run_that_nobody_can_name_starts_nothing_and_is_not_hidden() -> None:
     stage = Stage(process=None, api=None).healthy("a", "b")
     stage.change(stopped())
