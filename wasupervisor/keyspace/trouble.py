@@ -29,9 +29,11 @@ class RedisTrouble(StrEnum):
 class KeyspaceError(Exception):
     """Something was not done, and why. No secret in its text."""
 
-    def __init__(self, trouble: RedisTrouble, text: str) -> None:
+    def __init__(self, trouble: RedisTrouble, text: str, code: str = "") -> None:
         super().__init__(text)
         self.trouble = trouble
+        self.code = code
+        """The first word of what Redis replied: `WRONGTYPE`, `NOSCRIPT`, `ERR`; empty when it did not."""
 
     @property
     def answers(self) -> bool:
