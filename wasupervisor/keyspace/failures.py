@@ -54,7 +54,7 @@ FAILURES = (
         "{it} cannot be reached: nobody listens there",
     ),
     Failure(
-        r"PermissionError",
+        r"\bPermissionError",
         RedisTrouble.UNREACHABLE,
         "{it} cannot be reached: our user may not; is it in the group that the socket belongs to?",
     ),
