@@ -21,7 +21,7 @@ from wasupervisor.config.places import Places
 from wasupervisor.config.problems import ConfigError, Problem
 from wasupervisor.config.reading import Reading
 from wasupervisor.config.rules import RefusedError, Scalar
-from wasupervisor.config.schema import Settings
+from wasupervisor.config.schema import RedisTls, Settings
 from wasupervisor.config.secret import Secret
 from wasupervisor.config.texts import SecretText
 
@@ -60,6 +60,8 @@ def read(file: Path, environ: Mapping[str, str], places: Places | None = None) -
 def resolve_secrets(loaded: Loaded, environ: Mapping[str, str]) -> Settings:
     """The settings with the secrets that lie in files: `gateway.api_key` is then set, wherever it came from.
 
+    The files of `redis.tls` are not read, but their names are then whole.
+
     Raises:
         ConfigError: a variable is not set, or a file cannot be read or holds no key.
     """
@@ -78,7 +80,15 @@ def resolve_secrets(loaded: Loaded, environ: Mapping[str, str]) -> Settings:
             settings = msgspec.structs.replace(settings, gateway=gateway)
     if problems:
         raise ConfigError(tuple(problems))
+    if settings.redis is not None:
+        redis = msgspec.structs.replace(settings.redis, tls=_whole_names(settings.redis.tls, loaded.file, environ))
+        settings = msgspec.structs.replace(settings, redis=redis)
     return settings
+
+
+def _whole_names(tls: RedisTls, config: Path, environ: Mapping[str, str]) -> RedisTls:
+    names = {field: getattr(tls, field) for field in tls.__struct_fields__}
+    return RedisTls(**{field: name and secret_path(name, config, environ) for field, name in names.items()})
 
 
 def load(file: Path, environ: Mapping[str, str], places: Places | None = None) -> Settings:

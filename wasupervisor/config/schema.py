@@ -10,6 +10,7 @@ import msgspec
 
 from wasupervisor.config.fields import Complaint, Example, ListOf, Place, Section
 from wasupervisor.config.recovery import Recovery
+from wasupervisor.config.redis_url import RedisUrl
 from wasupervisor.config.rules import Choice, Count, Duration, OrNever, Ready, Share, Size, Word
 from wasupervisor.config.secret import Secret
 from wasupervisor.config.texts import (
@@ -178,21 +179,45 @@ class RedisRule(Section, frozen=True, kw_only=True):
     ttl: Annotated[str, Choice("none", "required", "any"), "whether they expire"] = "any"
 
 
+class RedisTls(Section, frozen=True, kw_only=True):
+    """TLS to Redis."""
+
+    ca_file: Annotated[
+        Path | None, PathName(relative=True), "the authorities to trust; null: those that the system trusts"
+    ] = None
+    cert_file: Annotated[
+        Path | None, PathName(relative=True), "our certificate, where Redis asks for one (tls-auth-clients)"
+    ] = None
+    key_file: Annotated[Path | None, PathName(relative=True), "its key; null: it stands in cert_file"] = None
+
+    def complaints(self) -> Iterator[Complaint]:
+        """No key without its certificate."""
+        if self.key_file is not None and self.cert_file is None:
+            yield Complaint(("key_file",), "cannot be set without `cert_file`: set that too")
+
+
 class Redis(Section, frozen=True, kw_only=True):
     """The gateway's Redis."""
 
     url: Annotated[
         Secret,
-        SecretUrl("redis://127.0.0.1:6379/6", ("redis", "rediss", "unix", "sentinel", "cluster")),
+        RedisUrl(),
         "where it is; may hold user and password, best as ${REDIS_URL}",
         Example("redis://127.0.0.1:6379/6"),
     ]
+    tls: Annotated[RedisTls, "of rediss://; with ca_file, of sentinel:// and cluster:// too"] = RedisTls()
     prefix: Annotated[str, Text(), "Evolution's CACHE_REDIS_PREFIX_KEY"] = "evolution-cache"
     repair: Annotated[
         str, Choice("off", "report", "quarantine"), "what happens to a mistyped key; none is ever deleted"
     ] = "quarantine"
     sweep_every: Annotated[float, Duration("10s", "1d"), "how often all keys are looked at"] = span("10m")
     rules: Annotated[tuple[RedisRule, ...], ListOf(RedisRule), "added to the gateway's own"] = ()
+
+    def complaints(self) -> Iterator[Complaint]:
+        """No files for TLS where there is none."""
+        scheme = self.url.reveal().partition("://")[0]
+        if self.tls != RedisTls() and scheme in ("redis", "unix"):
+            yield Complaint(("tls", "url"), f"cannot be set for {scheme}://: write rediss://, or delete it")
 
 
 class Vault(Section, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 MASK = "***"
@@ -37,10 +38,12 @@ class Secret:
 
 
 _HOST_IS_PUBLIC = frozenset({"http", "https", "redis", "rediss", "sentinel", "cluster"})
+_HOST = r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
+_HOSTS = re.compile(f"{_HOST}(?:,{_HOST})*")
 
 
 def masked_url(url: str) -> str:
-    """The scheme and host of a URL; everything that may be a token (user, path, query) is masked.
+    """The scheme and hosts of a URL; everything that may be a token (user, path, query) is masked.
 
     Chat services and dead man's switches carry their token in the path, Redis its password before the host, and
     many of Apprise's own schemes carry it where the host stands.
@@ -50,12 +53,12 @@ def masked_url(url: str) -> str:
         return MASK
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
-    if scheme not in _HOST_IS_PUBLIC or not host:
         return f"{scheme}://{MASK}"
-    place = f"[{host}]" if ":" in host else host
-    user = f"{MASK}@" if "@" in parts.netloc else ""
+    _userinfo, at, hosts = parts.netloc.rpartition("@")
+    # A password with a raw / ? or # in it ends what looks like the host; the @ is then behind it.
+    is_cut = "@" in url.partition("://")[2][len(parts.netloc) :]
+    if scheme not in _HOST_IS_PUBLIC or is_cut or not _HOSTS.fullmatch(hosts):
+        return f"{scheme}://{MASK}"
     rest = f"/{MASK}" if parts.path.strip("/") or parts.query or parts.fragment else ""
-    return f"{parts.scheme}://{user}{place}{'' if port is None else f':{port}'}{rest}"
+    return f"{parts.scheme}://{MASK + at if at else ''}{hosts.lower()}{rest}"

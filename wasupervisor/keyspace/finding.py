@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import anyio
 
-from wasupervisor.keyspace.address import Address, Login, Place
+from wasupervisor.keyspace.address import Login, Place, RedisAddress
 from wasupervisor.keyspace.keys import hash_tag
 from wasupervisor.keyspace.trouble import KeyspaceError, RedisTrouble
 from wasupervisor.keyspace.wire import Way, Word, dialled
@@ -78,7 +78,7 @@ class Sentinels:
     is_cluster = False
     may_change = True
 
-    def __init__(self, address: Address, way: Way) -> None:
+    def __init__(self, address: RedisAddress, way: Way) -> None:
         self._places = address.places
         self._service = address.service
         self._way = way._replace(database=0, login=Login())
@@ -128,7 +128,7 @@ class Cluster:
     is_cluster = True
     may_change = True
 
-    def __init__(self, address: Address, way: Way) -> None:
+    def __init__(self, address: RedisAddress, way: Way) -> None:
         self._named = address.places
         self._known: tuple[Place, ...] = ()
         self._way = way
@@ -193,7 +193,7 @@ def _silent(places: Sequence[Place], within: float) -> KeyspaceError:
     return KeyspaceError(RedisTrouble.TIMED_OUT, f"{where} did not answer in {within:g} s")
 
 
-def finder_of(address: Address, way: Way) -> Finder:
+def finder_of(address: RedisAddress, way: Way) -> Finder:
     """The finder for a URL."""
     if address.scheme == "sentinel":
         return Sentinels(address, way)

@@ -55,6 +55,13 @@ def test_a_secret_shows_itself_only_when_asked() -> None:
         ("https://example.org/#xyz", "https://example.org/***"),
         ("tgram://123:token/chat", "tgram://***"),
         ("unix://user:pw@/run/redis.sock", "unix://***"),
+        ("sentinel://u:pw@h1:26379,h2:26379/main/6", "sentinel://***@h1:26379,h2:26379/***"),
+        ("cluster://:pw@h1:7000,[::1]:7001,h3", "cluster://***@h1:7000,[::1]:7001,h3"),
+        ("redis://user:12/34@h:6379/6", "redis://***"),
+        ("redis://user:12?34@h:6379/6", "redis://***"),
+        ("redis://:12#34@h:6379/6", "redis://***"),
+        ("redis://user:pw@x@h:6379", "redis://***@h:6379"),
+        ("redis://user:pw,x:y", "redis://***"),
         ("https://[broken", "https://***"),
         ("xyz", "***"),
     ],
@@ -167,8 +174,66 @@ def test_alerts_take_the_urls_of_apprise(load_section: Callable[..., Loaded]) ->
 
 
 def test_redis_may_be_behind_sentinels_or_a_socket(load_section: Callable[..., Loaded]) -> None:
-    for url in ("sentinel://h1:26379,h2:26379/main/0", "cluster://h1:1,h2:2", "unix:///run/redis.sock?db=1"):
+    for url in (
+        "sentinel://h1:26379,h2:26379/main/0",
+        "sentinel://u:p@h1,[::1]:26379/main?tls=true",
+        "cluster://h1:1,h2:2",
+        "unix:///run/redis.sock?db=1",
+        "rediss://:p%2Fw@h/1",
+    ):
         assert load_section(f"redis: {{url: '{url}'}}").settings.redis
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (f"redis://:{SECRET}/x@h:6379/6", "its host or port is malformed"),
+        (f"redis://:12/{SECRET}@h:6379/6", "write scheme://host:port"),
+        (f"redis://u:12/{SECRET}@h/6", "its path is more than a number; in a password, write / as %2F"),
+        (f"redis://u:12?{SECRET}@h", "after '?' it may have only db; in a password, write ? as %3F"),
+        (f"redis://u:12#{SECRET}@h", "it has a '#'; in a password, write it as %23"),
+        (f"redis://u:{SECRET}@h/six", "its path is not the number of a database"),
+        (f"redis://u:{SECRET}@h1,h2/6", "it has several hosts, which only sentinel:// and cluster:// have"),
+        (f"redis://:{SECRET}@h/0?ssl_cert_reqs=none", "after '?' it may have only db"),
+        (f"sentinel://u:{SECRET}@h1,h2", "write the service that the sentinels watch too"),
+        (f"sentinel://u:{SECRET}@h1,h2:x/main", "a host or port of it is malformed"),
+        (f"sentinel://u:{SECRET}@h1/main?tls=yes", "its tls is neither true nor false"),
+        (f"cluster://u:{SECRET}@h1,h2/6", "it has a database, but a cluster has only 0"),
+        (f"cluster://u:{SECRET}@h1,,h2", "a host or port of it is malformed"),
+        (f"unix://{SECRET}/redis.sock", "write a path after three slashes"),
+        ("unix://", "write"),
+    ],
+)
+def test_a_url_of_redis_that_is_wrong_is_told_without_its_password(problems_of: Problems, url: str, told: str) -> None:
+    (problem,) = problems_of(f"gateway: {{kind: waha, url: 'http://h'}}\nredis: {{url: '{url}'}}")
+    assert "redis.url: cannot be read as a URL" in problem
+    assert told in problem
+    assert SECRET not in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("url: 'redis://h', tls: {ca_file: ca.pem}", "redis.tls: cannot be set for redis://: write rediss://"),
+        ("url: 'unix:///s', tls: {ca_file: ca.pem}", "redis.tls: cannot be set for unix://: write rediss://"),
+        (
+            "url: 'rediss://h', tls: {key_file: k}",
+            "redis.tls.key_file: cannot be set without `cert_file`: set that too",
+        ),
+    ],
+)
+def test_files_for_tls_must_go_together(problems_of: Problems, text: str, told: str) -> None:
+    (problem,) = problems_of(f"gateway: {{kind: waha, url: 'http://h'}}\nredis: {{{text}}}")
+    assert told in problem
+
+
+def test_files_for_tls_lie_beside_the_configuration_or_among_the_credentials(tmp_path: Path) -> None:
+    text = "gateway: {kind: waha, url: 'http://h'}\nredis: {url: 'rediss://h', tls: {ca_file: ca.pem, cert_file: /c}}"
+    for environ, folder in (({}, tmp_path), ({"CREDENTIALS_DIRECTORY": "/run/credentials/x"}, "/run/credentials/x")):
+        redis = load(_file(tmp_path, text), environ).redis
+        assert redis is not None
+        assert (redis.tls.ca_file, redis.tls.cert_file) == (Path(folder) / "ca.pem", Path("/c"))
+        assert redis.tls.key_file is None
 
 
 def test_one_key_is_enough(problems_of: Problems) -> None:
