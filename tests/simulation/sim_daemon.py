@@ -302,7 +302,7 @@ class Daemon:
     async def _look_again(self, remedy: Remedy) -> tuple[Uplink, CloseLook, str | None]:
         uplink = await self._uplink_reading(FRESH_UPLINK)
         look = await self.gateway.look_closely(remedy.session)
-        return uplink, look, objection(remedy, look, uplink, self.policy)
+        return uplink, look, objection(remedy, look, uplink, self.policy, self.site.stores)
 
     async def _restart(self, attempt: Attempt) -> None:
         """Drain, look once more, restart: as `runtime/restarting.py`."""
@@ -324,7 +324,7 @@ class Daemon:
         if seen is None:
             return None if remedy.forced else "the gateway could not be looked at once more"
         uplink = await self._uplink_reading(FRESH_UPLINK)
-        return gateway_objection(remedy, seen.look, seen.process, uplink, self.policy)
+        return gateway_objection(remedy, seen.look, seen.process, uplink, self.policy, self.site.stores)
 
     async def _anew(self) -> Observation | None:
         """What a look sees that begins from now on: the next turn's."""

@@ -38,6 +38,7 @@ class GatewayPromises(StepPromises):
             self._broken("nobody restarts the gateway without a restarter", str(remedy))
         self._restart_is_on_the_books(remedy)
         self._restart_is_alone(remedy)
+        self._keys_are_well(remedy)
         self._store_lets_restart(remedy, seen)
         if not remedy.forced and uplink.state is UplinkState.DOWN:
             self._broken("no uplink, no restart of the gateway", f"{remedy}, {uplink}")
@@ -45,6 +46,15 @@ class GatewayPromises(StepPromises):
             self._restart_budgets(remedy)
             self._restart_is_needed(remedy, seen)
         self.gateway_restarts.append(Restart(self.site.now, remedy))
+
+    def _keys_are_well(self, remedy: Remedy) -> None:
+        """By the truth of this moment: Redis is looked at last."""
+        stores = self.site.stores
+        whole = remedy.kind is RemedyKind.RESTART_GATEWAY
+        if remedy.session in stores.mistyped or (whole and stores.mistyped):
+            self._broken("no restart with a mistyped credential key", f"{remedy}: {stores}")
+        if stores.redis_ok is False and not remedy.forced:
+            self._broken("no remedy without the gateway's store", f"{remedy}: {stores}")
 
     def _restart_is_on_the_books(self, remedy: Remedy) -> None:
         written = self.site.disk.load().gateway

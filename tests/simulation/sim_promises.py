@@ -58,6 +58,8 @@ class Promises(GatewayPromises):
         self._is_on_the_books(remedy)
         self._distance(call)
         self._stays_parked(call)
+        if remedy.kind is not RemedyKind.PARK_SESSION:
+            self._keys_are_well(remedy)
         if remedy.kind is RemedyKind.PARK_SESSION:
             self._parking(call)
         elif not remedy.forced:

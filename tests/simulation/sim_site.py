@@ -14,7 +14,7 @@ from sim_wire import Door
 
 from wasupervisor.decide.memory import Memory, dump, load
 from wasupervisor.model.journal import Entry
-from wasupervisor.model.observation import ProcessReading, Uplink, UplinkState
+from wasupervisor.model.observation import ProcessReading, Stores, Uplink, UplinkState
 from wasupervisor.model.remedies import Remedy
 from wasupervisor.simulator import faults
 from wasupervisor.simulator import world as simulated
@@ -197,6 +197,11 @@ class Site:
         """As the supervisor's own look at Redis tells."""
         watched = self.schedule.redis_watched and isinstance(self.world, EvolutionWorld)
         return self.world.redis_up if watched else None  # type: ignore[union-attr]
+
+    @property
+    def stores(self) -> Stores:
+        """What a look right before a remedy tells."""
+        return Stores(self.redis_ok, self.mistyped, self.disk_low)
 
     def ask_uplink(self) -> Pending[Uplink]:
         """Ask WhatsApp, as `host/uplink.py` does."""

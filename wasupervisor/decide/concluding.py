@@ -151,6 +151,12 @@ def _status(draft: Draft, sessions: tuple[SessionHealth, ...], breakers: Breaker
         (bool(away), Status.DEGRADED, f"not active: {first_names(away)}"),
         (draft.incident is not None, Status.DEGRADED, "an incident"),
         (bool(breakers.open or breakers.held), Status.DEGRADED, "a breaker is open or held"),
+        (draft.observation.redis_ok is False, Status.DEGRADED, "the gateway's Redis does not answer"),
+        (
+            bool(draft.observation.mistyped),
+            Status.DEGRADED,
+            f"mistyped credential keys in Redis: {first_names(draft.observation.mistyped)}",
+        ),
         (not draft.observation.state_writable, Status.DEGRADED, "the state cannot be written"),
     )
     for holds, status, why in rows:

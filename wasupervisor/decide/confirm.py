@@ -6,97 +6,119 @@ from collections.abc import Callable
 
 from wasupervisor.decide.asked import FITTING
 from wasupervisor.decide.ladder import rung_for
-from wasupervisor.model.observation import CloseLook, Look, ProcessReading, Uplink, UplinkState
+from wasupervisor.model.observation import UNWATCHED, CloseLook, Look, ProcessReading, Stores, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Remedy, RemedyKind
 from wasupervisor.model.sessions import Reason, State
 from wasupervisor.model.value import Value
 
 
-class _Row(Value, frozen=True):
-    """One objection, and whether it holds against an operator's `restart` too."""
+class Near(Value, frozen=True):
+    """Everything that is looked at right before a call that acts on one session."""
 
-    holds: Callable[[Remedy, CloseLook, Uplink, Policy], bool]
+    remedy: Remedy
+    look: CloseLook
+    uplink: Uplink
+    policy: Policy
+    stores: Stores
+
+    @property
+    def parks(self) -> bool:
+        """Whether the session is stopped and not started: then nothing is read from a store."""
+        return self.remedy.kind is RemedyKind.PARK_SESSION
+
+    def claims(self, *states: State) -> bool:
+        """Whether the gateway claims one of these now."""
+        return self.look.sighting is not None and self.look.sighting.state in states
+
+
+class Row(Value, frozen=True):
+    """One objection, and whether it holds against an operator's `restart` too, and against his `--force`."""
+
+    holds: Callable[[Near], bool]
     text: str
     for_ordered: bool = False
+    for_forced: bool = False
 
 
-def _claims(*states: State) -> Callable[[Remedy, CloseLook, Uplink, Policy], bool]:
-    return lambda _remedy, look, _uplink, _policy: look.sighting is not None and look.sighting.state in states
-
-
-def _is_restart(remedy: Remedy) -> bool:
-    return remedy.kind is RemedyKind.RESTART_SESSION
-
-
-ROWS: tuple[_Row, ...] = (
-    _Row(lambda _r, look, _u, _p: look.sighting is None, "its state could not be read again", for_ordered=True),
-    _Row(
-        lambda remedy, look, _u, policy: (
-            remedy.kind is not RemedyKind.PARK_SESSION
-            and not (look.store_ok is True or (look.store_ok is None and policy.gateway_kind == "waha"))
+ROWS: tuple[Row, ...] = (
+    Row(
+        lambda seen: not seen.parks and seen.remedy.session in seen.stores.mistyped,
+        "its credential key in Redis has the wrong type: a restart would throw its identity away",
+        for_ordered=True,
+        for_forced=True,
+    ),
+    Row(lambda seen: seen.look.sighting is None, "its state could not be read again", for_ordered=True),
+    Row(
+        lambda seen: (
+            not seen.parks
+            and not (seen.look.store_ok is True or (seen.look.store_ok is None and seen.policy.gateway_kind == "waha"))
         ),
         "the gateway's database is not known to be well",
         for_ordered=True,
     ),
-    _Row(
-        lambda remedy, look, uplink, policy: (
-            policy.uplink_watched
-            and uplink.state is not UplinkState.UP
-            and not (remedy.kind is RemedyKind.PARK_SESSION and not _in(look, frozenset({State.STARTING})))
+    Row(
+        lambda seen: not seen.parks and seen.stores.redis_ok is False,
+        "the gateway's Redis does not answer: a restart now would throw identities away",
+        for_ordered=True,
+    ),
+    Row(lambda seen: not seen.parks and seen.stores.disk_low, "the disk is nearly full"),
+    Row(
+        lambda seen: (
+            seen.policy.uplink_watched
+            and seen.uplink.state is not UplinkState.UP
+            and not (seen.parks and not seen.claims(State.STARTING))
         ),
         "the uplink to WhatsApp is not good now",
         for_ordered=True,
     ),
-    _Row(
-        lambda remedy, look, _u, _p: remedy.cause is not Reason.FALSE_WORKING and _in(look, frozenset({State.WORKING})),
+    Row(
+        lambda seen: seen.remedy.cause is not Reason.FALSE_WORKING and seen.claims(State.WORKING),
         "it came back by itself",
     ),
-    _Row(_claims(State.NEEDS_HUMAN), "it waits for a person now"),
-    _Row(_claims(State.UNKNOWN, State.NOT_LOADED), "the gateway does not say clearly how it is"),
-    _Row(
-        lambda remedy, look, _u, _p: remedy.kind is RemedyKind.START_SESSION and not _in(look, FITTING[remedy.kind]),
+    Row(lambda seen: seen.claims(State.NEEDS_HUMAN), "it waits for a person now"),
+    Row(
+        lambda seen: seen.claims(State.UNKNOWN, State.NOT_LOADED),
+        "the gateway does not say clearly how it is",
+    ),
+    Row(
+        lambda seen: seen.remedy.kind is RemedyKind.START_SESSION and not seen.claims(*FITTING[seen.remedy.kind]),
         "it is not stopped any more",
     ),
-    _Row(
-        lambda remedy, look, _u, _p: (
-            remedy.kind is not RemedyKind.START_SESSION and _in(look, frozenset({State.STOPPED}))
-        ),
+    Row(
+        lambda seen: seen.remedy.kind is not RemedyKind.START_SESSION and seen.claims(State.STOPPED),
         "it is being stopped",
     ),
-    _Row(
-        lambda remedy, look, _u, policy: (
-            _is_restart(remedy)
-            and look.sighting is not None
-            and look.sighting.state is State.FAILED
-            and rung_for(policy.gateway_kind, look.sighting.reason).remedy is not RemedyKind.RESTART_SESSION
+    Row(
+        lambda seen: (
+            seen.remedy.kind is RemedyKind.RESTART_SESSION
+            and seen.look.sighting is not None
+            and seen.look.sighting.state is State.FAILED
+            and rung_for(seen.policy.gateway_kind, seen.look.sighting.reason).remedy is not RemedyKind.RESTART_SESSION
         ),
         "the gateway now tells a reason that no restart heals",
     ),
-    _Row(
-        lambda remedy, look, _u, _p: (
-            remedy.kind is not RemedyKind.START_SESSION
-            and not remedy.lone
-            and _in(look, frozenset({State.STARTING}))
-            and look.others_working is not True
+    Row(
+        lambda seen: (
+            seen.remedy.kind is not RemedyKind.START_SESSION
+            and not seen.remedy.lone
+            and seen.claims(State.STARTING)
+            and seen.look.others_working is not True
         ),
         "no other session works any more: a restart of a starting one could kill the gateway",
     ),
 )
 
 
-def objection(remedy: Remedy, look: CloseLook, uplink: Uplink, policy: Policy) -> str | None:
+def objection(
+    remedy: Remedy, look: CloseLook, uplink: Uplink, policy: Policy, stores: Stores = UNWATCHED
+) -> str | None:
     """Why the remedy is not performed after all, as a sentence; None: go."""
-    if remedy.forced:
-        return None
+    seen = Near(remedy, look, uplink, policy, stores)
     for row in ROWS:
-        if (row.for_ordered or not remedy.ordered) and row.holds(remedy, look, uplink, policy):
+        if _counts(row, remedy) and row.holds(seen):
             return f"{row.text}: {look.detail}" if look.detail and look.sighting is None else row.text
     return None
-
-
-def _in(look: CloseLook, states: frozenset[State]) -> bool:
-    return look.sighting is not None and look.sighting.state in states
 
 
 class Wide(Value, frozen=True):
@@ -107,6 +129,7 @@ class Wide(Value, frozen=True):
     process: ProcessReading
     uplink: Uplink
     policy: Policy
+    stores: Stores
 
     @property
     def for_process(self) -> bool:
@@ -120,11 +143,24 @@ class WideRow(Value, frozen=True):
     holds: Callable[[Wide], bool]
     text: str
     for_ordered: bool = False
+    for_forced: bool = False
     tells_detail: bool = False
     """Whether what was wrong with the look belongs into the sentence."""
 
 
 GATEWAY_ROWS: tuple[WideRow, ...] = (
+    WideRow(
+        lambda seen: bool(seen.stores.mistyped),
+        "credential keys in Redis have the wrong type: their identities would be lost",
+        for_ordered=True,
+        for_forced=True,
+    ),
+    WideRow(
+        lambda seen: seen.stores.redis_ok is False,
+        "the gateway's Redis does not answer: a gateway that starts without it throws its identities away",
+        for_ordered=True,
+    ),
+    WideRow(lambda seen: seen.stores.disk_low, "the disk is nearly full", for_ordered=True),
     WideRow(
         lambda seen: seen.look.store_ok is False,
         "the gateway's database does not answer: a gateway that starts without it throws its identities away",
@@ -169,16 +205,20 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
 
 
 def gateway_objection(
-    remedy: Remedy, look: Look, process: ProcessReading, uplink: Uplink, policy: Policy
+    remedy: Remedy, look: Look, process: ProcessReading, uplink: Uplink, policy: Policy, stores: Stores = UNWATCHED
 ) -> str | None:
     """Why the gateway process is not restarted after all, as a sentence; None: go."""
-    if remedy.forced:
-        return None
-    seen = Wide(remedy, look, process, uplink, policy)
+    seen = Wide(remedy, look, process, uplink, policy, stores)
     for row in GATEWAY_ROWS:
-        if (row.for_ordered or not remedy.ordered) and row.holds(seen):
+        if _counts(row, remedy) and row.holds(seen):
             return f"{row.text}: {look.detail}" if look.detail and row.tells_detail else row.text
     return None
+
+
+def _counts(row: Row | WideRow, remedy: Remedy) -> bool:
+    if remedy.forced:
+        return row.for_forced
+    return row.for_ordered or not remedy.ordered
 
 
 def _all_back(seen: Wide) -> bool:

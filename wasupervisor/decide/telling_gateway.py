@@ -78,20 +78,27 @@ def _look_at(scene: Scene, cause: Reason) -> str:
     return looks.get(cause, f"Look at the log of the gateway ({scene.policy.gateway_kind}).")
 
 
+_BRING_BACK = "Bring the gateway's database and Redis back, and do not restart the gateway before."
+_MAKE_WHOLE = (
+    "Put a good copy of the key back, or log the session out and link it again, and do not restart the gateway before. "
+    "`wasupervisor redis check` and `wasupervisor redis quarantine` show what was found and what was set aside."
+)
+
+
 def _store_down(draft: Draft, _scene: Scene) -> Told:
     mistyped = draft.observation.mistyped
     rows = (
-        (draft.gateway.store_down, "the gateway's database does not answer"),
-        (draft.observation.redis_ok is False, "the gateway's Redis does not answer"),
-        (bool(mistyped), f"the credential key in Redis has the wrong type: {first_names(mistyped)}"),
+        (draft.gateway.store_down, "the gateway's database does not answer", _BRING_BACK),
+        (draft.observation.redis_ok is False, "the gateway's Redis does not answer", _BRING_BACK),
+        (bool(mistyped), f"the credential key in Redis has the wrong type: {first_names(mistyped)}", _MAKE_WHOLE),
     )
     assert store_is_red(draft)
     return Told(
-        what="; ".join(text for holds, text in rows if holds),
+        what="; ".join(text for holds, text, _ in rows if holds),
         reason=Reason.STORE_DOWN,
         tried=_restarts(draft),
         why_no_more="a gateway that starts without its store throws identities away, so that nothing is restarted",
-        todo="Bring the gateway's database and Redis back, and do not restart the gateway before.",
+        todo=" ".join(dict.fromkeys(todo for holds, _, todo in rows if holds)),
         sessions=mistyped,
     )
 

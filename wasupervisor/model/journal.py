@@ -31,6 +31,8 @@ class EntryKind(StrEnum):
     """A person is told, or could not be."""
     ORDER = "order"
     GATEWAY = "gateway"
+    REDIS = "redis"
+    """What was found in the gateway's Redis or its job queues, and what was done about it."""
     SUPERVISOR = "supervisor"
 
 

@@ -129,6 +129,32 @@ class ProbeResult(Value, frozen=True):
     """One line for a person; no secret in it."""
 
 
+class RedisReading(Value, frozen=True):
+    """The last reading of the gateway's Redis."""
+
+    ok: bool | None = None
+    """Whether it answers us; None: not watched, or not known yet."""
+    mistyped: tuple[str, ...] = ()
+    """Sessions whose credential key has the wrong type, or was set aside for that and is not back yet."""
+    detail: str = ""
+    """Why it is not ok, in one line; no secret in it."""
+
+
+class Stores(Value, frozen=True):
+    """What is read from and written to around a restart, beside the gateway's own database."""
+
+    redis_ok: bool | None = None
+    """Whether the Redis of the gateway answers us; None: not watched, or not known."""
+    mistyped: tuple[str, ...] = ()
+    """Sessions whose credential key in Redis has the wrong type: a restart would throw their identity away."""
+    disk_low: bool = False
+    """There is hardly room for the state on its disk."""
+
+
+UNWATCHED = Stores()
+"""Nothing is known of any of them."""
+
+
 class Observation(Value, frozen=True):
     """One cycle's input to the decider."""
 

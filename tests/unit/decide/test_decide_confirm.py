@@ -7,7 +7,7 @@ from decide_scenes import EVOLUTION, failed, instance, starting, stopped, told, 
 from msgspec.structs import replace
 
 from wasupervisor.decide.confirm import gateway_objection, objection
-from wasupervisor.model.observation import CloseLook, Look, ProcessReading, Trouble, Uplink, UplinkState
+from wasupervisor.model.observation import CloseLook, Look, ProcessReading, Stores, Trouble, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Remedy, RemedyKind
 from wasupervisor.model.sessions import Reason, Sighting, State
@@ -258,3 +258,49 @@ def test_a_detail_is_told_only_of_what_could_not_be_read() -> None:
     assert objection(RESTART, CloseLook(), UP, Policy()) == "its state could not be read again"
     unread = replace(SILENT, detail="")
     assert gateway_objection(STUCK, unread, THERE, UP, Policy()) == "the list of sessions could not be read again"
+
+
+# Redis and the disk
+
+WRONG = "its credential key in Redis has the wrong type: a restart would throw its identity away"
+NO_REDIS = "the gateway's Redis does not answer: a restart now would throw identities away"
+FULL = "the disk is nearly full"
+KEYS_WRONG = "credential keys in Redis have the wrong type: their identities would be lost"
+REDIS_AWAY = "the gateway's Redis does not answer: a gateway that starts without it throws its identities away"
+
+
+@pytest.mark.parametrize(
+    ("stores", "alone", "ordered", "forced"),
+    [
+        (Stores(redis_ok=True), None, None, None),
+        (Stores(mistyped=("b",)), None, None, None),
+        (Stores(mistyped=("b", "a")), WRONG, WRONG, WRONG),
+        (Stores(redis_ok=False), NO_REDIS, NO_REDIS, None),
+        (Stores(disk_low=True), FULL, None, None),
+    ],
+)
+def test_redis_and_the_disk_are_looked_at_once_more(
+    stores: Stores, alone: str | None, ordered: str | None, forced: str | None
+) -> None:
+    assert objection(RESTART, look(failed()), UP, Policy(), stores) == alone
+    assert objection(START, look(stopped()), UP, Policy(), stores) == alone
+    assert objection(ORDERED, look(failed()), UP, Policy(), stores) == ordered
+    assert objection(FORCED, look(failed()), UP, Policy(), stores) == forced
+    assert objection(PARK, look(failed()), UP, Policy(), stores) is None
+
+
+@pytest.mark.parametrize(
+    ("stores", "alone", "forced"),
+    [
+        (Stores(redis_ok=True), None, None),
+        (Stores(mistyped=("z",)), KEYS_WRONG, KEYS_WRONG),
+        (Stores(redis_ok=False), REDIS_AWAY, None),
+        (Stores(disk_low=True), FULL, None),
+    ],
+)
+def test_redis_and_the_disk_are_looked_at_once_more_before_a_restart_of_the_gateway(
+    stores: Stores, alone: str | None, forced: str | None
+) -> None:
+    ordered = replace(HUNG, ordered=True)
+    for remedy, against in ((HUNG, alone), (ordered, alone), (replace(ordered, forced=True), forced)):
+        assert gateway_objection(remedy, SILENT, THERE, UP, Policy(), stores) == against

@@ -475,6 +475,8 @@ def test_a_redis_that_is_unwell_or_holds_a_key_of_the_wrong_type_is_told(ear: Ea
     assert [one.kind for one in alerts] == [AlertKind.STORE_DOWN]
     assert "Redis does not answer; the credential key in Redis has the wrong type: a" in alerts[0].what
     assert alerts[0].sessions == ("a",)
+    assert "Bring the gateway's database and Redis back" in alerts[0].todo
+    assert "Put a good copy of the key back" in alerts[0].todo
 
 
 # Many sessions failing together

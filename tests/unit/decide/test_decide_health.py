@@ -291,3 +291,19 @@ def test_the_memory_changes_little_while_things_stay_bad() -> None:
     writes = stage.writes
     stage.run(1200)
     assert stage.writes == writes
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"redis_ok": False}, "the gateway's Redis does not answer"),
+        ({"mistyped": ("b",)}, "mistyped credential keys in Redis: b"),
+    ],
+)
+def test_a_gateway_that_works_without_its_redis_is_degraded(change: dict[str, object], why: str) -> None:
+    stage = Stage().healthy("a", "b")
+    for name, value in change.items():
+        setattr(stage, name, value)
+    stage.look()
+    assert stage.status() is Status.DEGRADED
+    assert stage.whole.why == why
