@@ -37,7 +37,7 @@ help:
 demo: $(VENV)/installed
 	@$(VENV)/bin/wasupervisor demo $(ARGS)
 
-test: $(VENV)/installed-test system-packages
+test: $(VENV)/installed-test $(VENV)/installed-queues system-packages
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
 SIMULATE = $(VENV)/bin/python tests/simulation/simulate.py --seed $(or $(SEED),0) --processes $(or $(PROCESSES),0)
@@ -94,6 +94,14 @@ $(VENV)/installed-measure: $(MADE) pyproject.toml
 	@echo 'Installing what measures the tests'
 	@$(PIP_INSTALL) '.[test,measure]'
 	@touch $@
+
+# Bull and BullMQ as gateways run them, for node. Elsewhere than in CI their tests are skipped where it cannot be done.
+QUEUES = bull@4 bullmq@5 bullmq3@npm:bullmq@3 bullmq4@npm:bullmq@4 bullmq6@npm:bullmq@6
+$(VENV)/installed-queues: $(MADE) Makefile
+	@echo 'Installing Bull and BullMQ for the tests in $(VENV)/npm'
+	@mkdir -p $(VENV)/npm
+	@if npm install --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --prefix $(VENV)/npm $(QUEUES) \
+	>$(VENV)/npm.log 2>&1; then touch $@; else cat $(VENV)/npm.log; [ '$(CI)' != true ]; fi
 
 # mypy reads the tests too, so their libraries must be there.
 $(VENV)/installed-lint: $(MADE) pyproject.toml
