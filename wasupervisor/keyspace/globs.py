@@ -46,6 +46,16 @@ def literal_prefix(glob: bytes) -> bytes:
     return bytes(prefix)
 
 
+def literal_suffix(glob: bytes) -> bytes:
+    """What every key ends with that the glob matches."""
+    suffix = bytearray()
+    for place in reversed(list(_places(glob))):
+        if place is None or len(place) != 1:
+            break
+        suffix.extend(place)
+    return bytes(reversed(suffix))
+
+
 def lua_pattern(glob: bytes) -> bytes | None:
     """The pattern of Lua 5.1 for `string.find` that finds the same keys; None for a glob with too many stars.
 

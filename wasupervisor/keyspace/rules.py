@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
+from wasupervisor.keyspace.globs import matches
+from wasupervisor.keyspace.keys import OURS
 from wasupervisor.model.value import Value
 
 
@@ -45,3 +48,36 @@ class Rule(Value, frozen=True):
     def expected(self) -> str:
         """The types as a person reads them: `hash`, `string or list`."""
         return " or ".join(self.types)
+
+
+def own_rule(
+    match: str,
+    types: Sequence[str],
+    *,
+    ttl: str = "any",
+    json: bool = False,
+    credentials: bool = False,
+    on_wrong: str = "quarantine",
+) -> Rule:
+    """A rule of the configuration, from its values.
+
+    Raises:
+        ValueError: a word for `ttl` or `on_wrong` that there is not.
+    """
+    return Rule(
+        f"keys of your rule {match}",
+        match.encode(),
+        tuple(types),
+        Ttl(ttl),
+        json=json,
+        credentials=credentials,
+        on_wrong=OnWrong(on_wrong),
+        why="a rule of the configuration says what it must be",
+    )
+
+
+def matching(rules: Sequence[Rule], key: bytes) -> Rule | None:
+    """The rule that counts for a key: the first that matches. None: its role is unknown, or it is ours; leave it."""
+    if key.startswith(OURS):
+        return None
+    return next((rule for rule in rules if matches(rule.match, key)), None)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis_fixtures import RedisServer
 
-from wasupervisor.keyspace.globs import escape, literal_prefix, lua_pattern, matches
+from wasupervisor.keyspace.globs import escape, literal_prefix, literal_suffix, lua_pattern, matches
 
 FIND = "return string.find(KEYS[1], ARGV[1])"
 
@@ -87,6 +87,7 @@ def test_the_same_keys_as_redis_lists(shared_redis: RedisServer, globs: list[byt
             assert ours == set(client.keys(glob))
             assert ours == set(client.scan_iter(match=glob, count=1000))
             assert all(key.startswith(literal_prefix(glob)) for key in ours)
+            assert all(key.endswith(literal_suffix(glob)) for key in ours)
 
 
 @against_redis
@@ -107,6 +108,7 @@ def test_an_escaped_text_matches_itself_alone(text: bytes, other: bytes) -> None
     assert matches(glob, text)
     assert matches(glob, other) is (text == other)
     assert literal_prefix(glob + b"*") == text
+    assert literal_suffix(b"*" + glob) == text
 
 
 @pytest.mark.parametrize(
