@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 OURS = b"wasupervisor:"
 """Begins the name of every key that we make. No rule and no sweep looks at such a key as at the gateway's."""
 
@@ -24,18 +26,20 @@ def shown(key: bytes) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def beside(beginning: bytes, key: bytes) -> bytes | None:
-    """The name of a key of ours that stands in the same slot of a Redis Cluster as the key that it is about.
+def beside(beginning: bytes, key: bytes, *, cluster: bool = True) -> bytes | None:
+    """The name of a key of ours that is about another; `about` reads it.
 
-    The slot of a key is that of its hash tag, what stands between the first `{` and the next `}`, if that is not
-    empty, else that of the whole key (redis.io, cluster specification, 'Hash tags').
+    In a cluster it stands in the same slot. The slot of a key is that of its hash tag, what stands between the first
+    `{` and the next `}`, if that is not empty, else that of the whole key (redis.io, cluster specification, 'Hash
+    tags'). So a key with a tag is named as it is, and any other becomes the tag. A colon more tells a key that begins
+    with `{` or `:` itself from one that was made a tag.
 
     Returns:
-        None when there is no such name: the key holds a `}` and no tag of its own.
+        None when a cluster has no such name: the key has no tag of its own, and holds a `}` or nothing at all.
     """
-    if hash_tag(key) is not None:
-        return beginning + key
-    if b"}" in key:
+    if not cluster or hash_tag(key) is not None:
+        return beginning + (b":" if key.startswith((b"{", b":")) else b"") + key
+    if not key or b"}" in key:
         return None
     return beginning + b"{" + key + b"}"
 
@@ -43,9 +47,36 @@ def beside(beginning: bytes, key: bytes) -> bytes | None:
 def about(beginning: bytes, name: bytes) -> bytes:
     """The key that a name of ours is about: what `beside` was given."""
     rest = name.removeprefix(beginning)
-    if rest.startswith(b"{") and rest.endswith(b"}") and hash_tag(rest[1:-1]) is None:
-        return rest[1:-1]
-    return rest
+    if rest.startswith(b":"):
+        return rest[1:]
+    return rest[1:-1] if rest.startswith(b"{") else rest
+
+
+class Place(NamedTuple):
+    """What the name of a key in quarantine tells."""
+
+    at: str
+    """When it was set aside: `20261121T200512.123456Z`."""
+    key: bytes
+
+
+def quarantine_name(at: str, key: bytes, *, cluster: bool) -> bytes | None:
+    """Where a key goes that is set aside; None: see `beside`."""
+    assert not set(at) & set(":{}"), at
+    return beside(QUARANTINE + at.encode() + b":", key, cluster=cluster)
+
+
+def note_name(name: bytes) -> bytes:
+    """Of the note beside a key in quarantine; in the same slot."""
+    return NOTE + name.removeprefix(QUARANTINE)
+
+
+def place_of(name: bytes) -> Place | None:
+    """When which key was set aside, by its name in quarantine; None: this name was not made by us."""
+    at, colon, _rest = name.removeprefix(QUARANTINE).partition(b":")
+    if not name.startswith(QUARANTINE) or not colon or not at.isascii():
+        return None
+    return Place(at.decode(), about(QUARANTINE + at + colon, name))
 
 
 def hash_tag(key: bytes) -> bytes | None:
