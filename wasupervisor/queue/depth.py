@@ -89,11 +89,13 @@ KEPT = (
     ("failed", "zset"),
     ("completed", "zset"),
     ("meta", "hash"),
+    ("events", "stream"),
+    ("marker", "zset"),
 )
-"""What is read of a queue, and of which type it must be."""
+"""What a queue has, and of which type it must be. The last two are BullMQ's, and only looked at."""
 
-SIGNS = ("events", "marker", "meta-paused", "priority", "id")
-"""What only tells that there is a queue, and of which kind."""
+SIGNS = ("meta-paused", "priority", "id")
+"""What only tells that there is a queue."""
 
 # TYPE and the reading of a key stand in one script, so that no read of ours ever meets a key of the wrong type: such an
 # error would be counted with the gateway's, and set off a sweep. It costs a few microseconds, however long the queue.
@@ -277,7 +279,7 @@ def _job(fields: list[bytes | None] | None) -> _Job:
 
 def _trouble(found: _Found, prefix: str, name: str) -> str | None:
     wrong = [
-        f"{prefix}:{name}:{suffix} is a {found.types[suffix]} and must be a {kind}"
+        f"{prefix}:{name}:{suffix} is of type {found.types[suffix]} and must be {kind}"
         for suffix, kind in KEPT
         if found.types[suffix] not in (kind, "none")
     ]
