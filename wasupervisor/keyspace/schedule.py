@@ -79,6 +79,11 @@ class SweepSchedule:
         self._heard = self._heard.with_(growth.errors or 0, growth.joined)
         self._uncounted = "; ".join(growth.unknown)
 
+    @property
+    def is_counted(self) -> bool:
+        """Whether the servers say when somebody meets a mistyped key."""
+        return not self._uncounted
+
     def is_fresh(self, now: float) -> bool:
         """Whether a restart need not wait for a sweep."""
         return self._complete is not None and now - self._complete <= FRESH

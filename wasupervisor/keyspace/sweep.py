@@ -138,7 +138,7 @@ class Sweep:
         cursor, keys, matched, found, aside, unread, why = reply
         wrong = [self._wrong(*one) for one in found if one[0] not in self._pass.wrong]
         room = max(0, MOST - len(self._pass.wrong))
-        fresh = await _with_marks(node, wrong[:room], cluster=self._servers.is_cluster)
+        fresh = await with_marks(node, wrong[:room], cluster=self._servers.is_cluster)
         if fresh:
             await on_wrong(fresh)
         # From here on nothing waits: the step is taken as a whole or not at all.
@@ -208,7 +208,7 @@ def _words(rule: Rule) -> tuple[Word, ...]:
     return prefix, pattern, " ".join(rule.types), rule.ttl.value, int(rule.json)
 
 
-async def _with_marks(node: Node, wrong: Sequence[Wrong], *, cluster: bool) -> list[Wrong]:
+async def with_marks(node: Node, wrong: Sequence[Wrong], *, cluster: bool) -> list[Wrong]:
     """Which of them a person put back as they are. One that cannot be asked is left alone as well."""
     marks = [beside(UNDONE, one.key, cluster=cluster) for one in wrong]
     asked = [("GET", mark) for mark in marks if mark is not None]
