@@ -1,0 +1,80 @@
+"""How the package bullmq is told to reach the Redis that the configuration names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis.asyncio
+from queue_fixtures import Bull
+from redis_fixtures import RedisServer
+
+from wasupervisor.config.redis_url import Place
+from wasupervisor.config.schema import Gateway, Queue, Redis, RedisTls, Settings
+from wasupervisor.config.secret import Secret
+from wasupervisor.runtime.queues import _client_options, look, put_back
+
+pytestmark = pytest.mark.anyio
+
+HERE = Place("h", 7)
+TLS = RedisTls(ca_file=Path("/ca"), cert_file=Path("/cert"))
+NOBODY = {"username": None, "password": None}
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "tls", "options"),
+    [
+        ("redis://h:7/6", HERE, RedisTls(), {"host": "h", "port": 7, "db": 6, **NOBODY}),
+        (
+            "redis://u:p%40ss@h:7",
+            HERE,
+            RedisTls(),
+            {"host": "h", "port": 7, "db": 0, "username": "u", "password": "p@ss"},
+        ),
+        (
+            "unix:///run/r.sock?db=3",
+            Place("", 0, "/run/r.sock"),
+            RedisTls(),
+            {"unix_socket_path": "/run/r.sock", "db": 3, **NOBODY},
+        ),
+        ("rediss://h:7/0", HERE, RedisTls(), {"host": "h", "port": 7, "db": 0, "ssl": True, **NOBODY}),
+        (
+            "rediss://h:7/0",
+            HERE,
+            TLS,
+            {"host": "h", "port": 7, "db": 0, "ssl": True, "ssl_ca_certs": "/ca", "ssl_certfile": "/cert", **NOBODY},
+        ),
+        ("sentinel://s:1/mymaster/2", HERE, RedisTls(), {"host": "h", "port": 7, "db": 2, **NOBODY}),
+        (
+            "sentinel://s:1/mymaster/2",
+            HERE,
+            RedisTls(ca_file=Path("/ca")),
+            {"host": "h", "port": 7, "db": 2, "ssl": True, "ssl_ca_certs": "/ca", **NOBODY},
+        ),
+    ],
+)
+def test_each_kind_of_url_becomes_options_of_one_server(
+    url: str, place: Place, tls: RedisTls, options: dict[str, Any]
+) -> None:
+    assert _client_options(Redis(url=Secret(url), tls=tls), place) == options
+    redis.asyncio.Redis(**options)  # which knows them all
+
+
+async def test_both_go_through_a_unix_socket_and_another_database(bull: Bull, redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        client.acl_setuser("tester", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=["*"])
+    bull.add("bullmq", "q", 2)
+    bull.work("bullmq", "q", "failed", 2)
+    settings = Settings(
+        gateway=Gateway(kind="waha", url="http://h:1"),
+        redis=Redis(url=Secret(f"unix://tester:s3cret@{redis_server.socket}?db=0")),
+        queue=Queue(names=("q",)),
+    )
+    try:
+        (done,) = await put_back(settings, None, 1)
+        (one,) = await look(settings)
+    finally:
+        with redis_server.client() as client:
+            client.acl_deluser("tester")
+    assert (done.number, one.waiting, one.failed) == (1, 1, 1)

@@ -1,0 +1,96 @@
+"""The job queues, for a person who asks: how deep they are, and their failed jobs put back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import asdict
+
+from wasupervisor.config.redis_url import Place, redis_address
+from wasupervisor.config.schema import Queue, Redis, Settings
+from wasupervisor.queue.depth import Depth, depths
+from wasupervisor.queue.retry import Retried, RetryError, plan, retry_failed
+
+if TYPE_CHECKING:
+    from wasupervisor.keyspace.connection import Servers
+
+
+class NoQueueError(Exception):
+    """The configuration names no such queue; what to do about it."""
+
+
+async def look(settings: Settings, wall: Callable[[], float] = time.time) -> tuple[Depth, ...]:
+    """How deep the configured queues are.
+
+    Raises:
+        NoQueueError: none is configured.
+        KeyspaceError: Redis does not answer.
+    """
+    queue, redis = configured(settings)
+    async with _connected(redis) as servers:
+        return await depths(queue.names, queue.prefix, servers.node_of, wall())
+
+
+async def put_back(
+    settings: Settings, name: str | None, limit: int | None, wall: Callable[[], float] = time.time
+) -> tuple[Retried, ...]:
+    """Put failed jobs back for another try: of all configured queues, or of one; at the most `limit`.
+
+    Raises:
+        NoQueueError: none is configured, or none of this name.
+        RetryError: it cannot be done at all.
+        KeyspaceError: Redis does not answer.
+    """
+    queue, redis = configured(settings, name)
+    names = queue.names if name is None else (name,)
+    async with _connected(redis) as servers:
+        if servers.is_cluster:
+            raise RetryError("failed jobs are not put back in a Redis Cluster: use the application's own tools")
+        steps = plan(await depths(names, queue.prefix, servers.node_of, wall()), limit)
+        return await retry_failed(steps, queue.prefix, _client_options(redis, servers.nodes[0].place))
+
+
+def configured(settings: Settings, name: str | None = None) -> tuple[Queue, Redis]:
+    """The two sections that this needs.
+
+    Raises:
+        NoQueueError: one is missing, or the queue that is named is none of them.
+    """
+    if settings.queue is None:
+        raise NoQueueError("no queue is configured: name those to watch in `queue.names`")
+    if settings.redis is None:
+        raise NoQueueError("no Redis is configured: set `redis.url` to where the queues are")
+    if name is not None and name not in settings.queue.names:
+        known = ", ".join(map(repr, settings.queue.names))
+        raise NoQueueError(f"{name!r} is no queue of the configuration; `queue.names` has {known}")
+    return settings.queue, settings.redis
+
+
+@asynccontextmanager
+async def _connected(redis: Redis) -> AsyncIterator[Servers]:
+    # Only now: whoever watches no Redis shall not carry it.
+    from wasupervisor.keyspace.connection import Tls, connect  # noqa: PLC0415
+
+    async with await connect(redis.url.reveal(), tls=Tls(**asdict(redis.tls))) as servers:
+        yield servers
+
+
+def _client_options(redis: Redis, place: Place) -> dict[str, Any]:
+    """One server as keyword arguments of redis-py's client: the primary, where sentinels named it."""
+    address = redis_address(redis.url.reveal())
+    options: dict[str, Any] = {
+        "db": address.database,
+        "username": address.login.user,
+        "password": address.login.password,
+    }
+    if place.path:
+        return {**options, "unix_socket_path": place.path}
+    options |= {"host": place.host, "port": place.port}
+    if address.tls or (address.scheme == "sentinel" and redis.tls.ca_file is not None):
+        files = {"ssl_ca_certs": redis.tls.ca_file, "ssl_certfile": redis.tls.cert_file}
+        files["ssl_keyfile"] = redis.tls.key_file
+        options |= {"ssl": True, **{key: str(file) for key, file in files.items() if file is not None}}
+    return options
