@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpcore
 import httpx
@@ -173,6 +174,7 @@ def test_each_recorded_list_of_rows_is_read(name: str, expected: list[tuple[Any,
     assert [(name, row.database, row.code, row.paired) for name, row in rows.by_name.items()] == expected
     assert {row.integration for row in rows.by_name.values()} <= {"WHATSAPP-BAILEYS"}
     assert {(row.always_online, row.activity) for row in rows.by_name.values()} <= {(False, 0)}
+    assert all(row.identity is not None and UUID(row.identity) for row in rows.by_name.values())
     assert "<token>" not in repr(rows)
 
 

@@ -26,6 +26,7 @@ class _V1(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
+    id: Any = None
     name: Any = None
     connectionStatus: Any = None  # noqa: N815
     disconnectionReasonCode: Any = None  # noqa: N815
@@ -97,6 +98,7 @@ def _row_of(entry: _Row) -> tuple[Any, Row]:
         paired=bool(entry.ownerJid),
         always_online=_is_always_online(entry.setting),
         activity=_messages_of(entry.counts),
+        identity=_identity_of(entry.id),
     )
     return entry.name, row
 
@@ -133,6 +135,11 @@ def _is_always_online(setting: object) -> bool | None:
 def _messages_of(counts: object) -> int | None:
     number = counts.get("Message") if isinstance(counts, dict) else None
     return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+
+def _identity_of(identity: object) -> str | None:
+    """A UUID (2.3.6); any short word is taken, for it only ends the name of a key."""
+    return identity if isinstance(identity, str) and re.fullmatch(r"[0-9A-Za-z_-]{1,64}", identity) else None
 
 
 def _code_of(code: object) -> int | None:

@@ -33,6 +33,8 @@ class Row(Value, frozen=True):
     """`Setting.alwaysOnline`: its account is to be shown online, which a probe would end. None: not told (v1)."""
     activity: int | None = None
     """`_count.Message`: how many messages the database holds."""
+    identity: str | None = None
+    """The id of the instance: its keys in Redis are named by it. None: not told (v1 names them otherwise)."""
 
 
 class Truth(Value, frozen=True):
@@ -161,4 +163,5 @@ def sight(name: str, memory: str | None, row: Row | None, *, fresh: bool = True)
         activity=row.activity if row is not None else None,
         fresh=fresh,
         truths=Truths(memory=memory, database=database),
+        identity=row.identity if row is not None else None,
     )

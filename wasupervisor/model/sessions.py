@@ -120,3 +120,5 @@ class Sighting(Value, frozen=True):
     fresh: bool = True
     """False when this is the last known sighting, because the session's turn in the rotation was not this poll."""
     truths: Truths | None = None
+    identity: str | None = None
+    """The gateway's own id of it, where its keys are named by that: Evolution's instance id. The decider never asks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +16,7 @@ import respx
 from gateway_wire import Asked, free_port, hang, http, wired
 
 from wasupervisor.gateways.evolution import EvolutionGateway
+from wasupervisor.gateways.evolution_answers import read_rows
 from wasupervisor.model.observation import Look, Trouble
 from wasupervisor.model.remedies import Outcome
 from wasupervisor.model.sessions import Reason, Sighting, State
@@ -81,6 +83,7 @@ class Server:
 
     def row(self, name: str) -> dict[str, Any]:
         return {
+            "id": f"id-of-{name}",
             "name": name,
             "connectionStatus": self.database[name],
             "disconnectionReasonCode": self.codes.get(name),
@@ -210,6 +213,35 @@ async def test_a_new_and_a_deleted_instance_are_noticed(
     clock.now += 10
     look = await evolution.look()
     assert {name: one.state for name, one in by_name(look).items()} == {"alpha": State.WORKING, "gamma": State.WORKING}
+
+
+@pytest.mark.parametrize("metrics", [200, 404])
+async def test_each_sighting_has_the_id_of_the_instance_also_while_the_database_is_down(
+    metrics: int, evolution: EvolutionGateway, server: Server, clock: Clock
+) -> None:
+    server.metrics = metrics
+    expected = {"alpha": "id-of-alpha", "beta": "id-of-beta"}
+    for status in (200, 500, 500, 500):
+        server.rows_status = status
+        look = await evolution.look()
+        assert {name: one.identity for name, one in by_name(look).items()} == expected
+        clock.now += 60
+    server.rows_status = 200
+    close = await evolution.look_closely("beta")
+    assert close.sighting is not None
+    assert close.sighting.identity == "id-of-beta"
+
+
+async def test_what_only_memory_shows_has_no_id(evolution: EvolutionGateway, server: Server) -> None:
+    server.memory["gamma"] = "open"
+    assert by_name(await evolution.look())["gamma"].identity is None
+
+
+@pytest.mark.parametrize("identity", [None, "", 7, [], "a:b", "a b", "*", "a\n", "x" * 65])
+def test_an_id_that_is_none_is_not_taken(identity: object) -> None:
+    rows = read_rows(json.dumps([{"id": identity, "name": "alpha", "connectionStatus": "open"}]).encode())
+    assert rows is not None
+    assert rows.by_name["alpha"].identity is None
 
 
 async def test_a_database_outage_is_known_and_memory_judges_on(
