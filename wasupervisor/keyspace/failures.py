@@ -23,111 +23,141 @@ class Failure(NamedTuple):
 # The first that fits counts.
 FAILURES = (
     Failure(
-        r"SSLCertVerificationError: .*expired",
+        r"^SSLCertVerificationError: .*expired",
         RedisTrouble.UNREACHABLE,
         "the certificate of {it} has expired: give Redis a new one",
     ),
     Failure(
-        r"SSLCertVerificationError: .*(mismatch|not valid for)",
+        r"^SSLCertVerificationError: .*(mismatch|not valid for)",
         RedisTrouble.UNREACHABLE,
-        "the certificate of {it} is for another name: put a name into redis.url that stands in the certificate",
+        "the certificate of {it} is for another name: it must hold the name or address by which we reach it",
     ),
     Failure(
-        r"SSLCertVerificationError",
+        r"^SSLCertVerificationError",
         RedisTrouble.UNREACHABLE,
         "the certificate of {it} is not trusted ({told}): set redis.tls.ca_file to the authority that signed it",
     ),
     Failure(
-        r"SSLError: .*(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE)",
+        r"^SSLError: .*(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE)",
         RedisTrouble.UNREACHABLE,
         "{it} does not take our certificate: set redis.tls.cert_file and redis.tls.key_file to one that it trusts",
     ),
     Failure(
-        r"SSLError",
+        r"^SSL\w*Error",
         RedisTrouble.UNREACHABLE,
         "{it} does not speak TLS as we do ({told}): is redis.url its TLS port?",
     ),
-    Failure(r"gaierror", RedisTrouble.UNREACHABLE, "the host name of {it} cannot be resolved ({told})"),
+    Failure(r"^gaierror", RedisTrouble.UNREACHABLE, "the host name of {it} cannot be resolved ({told})"),
     Failure(
-        r"ConnectionRefusedError|FileNotFoundError",
+        r"^(ConnectionRefused|FileNotFound|NotADirectory)Error|^OSError: Multiple exceptions: (\[Errno 111\] [^\[]*)+$",
         RedisTrouble.UNREACHABLE,
         "{it} cannot be reached: nobody listens there",
     ),
     Failure(
-        r"\bPermissionError",
+        r"^PermissionError",
         RedisTrouble.UNREACHABLE,
         "{it} cannot be reached: our user may not; is it in the group that the socket belongs to?",
     ),
     Failure(
-        r"NoPermissionError|NOPERM|The user executing the script can't",
+        r"^NoPermissionError: .* keys|script can't access at least one of the keys",
         RedisTrouble.FORBIDDEN,
-        "{it} forbids our user {command}: allow it by ACL SETUSER",
+        "{it} forbids our user a key that {command} names: allow the keys by ACL SETUSER",
     ),
     Failure(
-        r"AuthenticationError: .*(required|NOAUTH)|NOAUTH",
+        r"^NoPermissionError|The user executing the script can't",
+        RedisTrouble.FORBIDDEN,
+        "{it} forbids our user {command} ({told}): allow it by ACL SETUSER",
+    ),
+    Failure(
+        r"^AuthenticationError: .*(required|already authenticated)",
         RedisTrouble.LOGIN,
         "{it} asks for a password: put it into redis.url",
     ),
     Failure(
-        r"AuthenticationError: .*(without any password|no password is set)",
+        r"^AuthenticationError: .*(without any password|no password is set)",
         RedisTrouble.LOGIN,
         "{it} knows no password, but redis.url has one: take it out, or name a user",
     ),
     Failure(
-        r"AuthenticationError|AuthenticationWrongNumberOfArgsError|WRONGPASS",
+        r"^Authentication\w*Error",
         RedisTrouble.LOGIN,
         "{it} does not accept the user and password of redis.url",
     ),
     Failure(
-        r": DENIED .*protected mode",
+        r"^ResponseError: DENIED ",
         RedisTrouble.LOGIN,
         "{it} is in protected mode and serves only its own host: give its default user a password, or bind it",
     ),
     Failure(
-        r"max number of clients",
+        r"^ConnectionError: .*max number of clients",
         RedisTrouble.OTHER,
         "{it} has its maximum of clients: raise its maxclients, or find who keeps so many connections",
     ),
-    Failure(r"BusyLoadingError|LOADING", RedisTrouble.LOADING, "{it} is still loading its data"),
+    Failure(r"^BusyLoadingError|-LOADING ", RedisTrouble.LOADING, "{it} is still loading its data"),
     Failure(
-        r"MasterDownError|MASTERDOWN",
+        r"^MasterDownError|-MASTERDOWN ",
         RedisTrouble.READ_ONLY,
         "{it} is a replica that has lost its primary, and answers nothing",
     ),
-    Failure(r"ReadOnlyError|READONLY", RedisTrouble.READ_ONLY, "{it} is a replica, which takes no writes"),
+    Failure(r"^ReadOnlyError|-READONLY ", RedisTrouble.READ_ONLY, "{it} is a replica, which takes no writes"),
     Failure(
-        r"MISCONF",
+        r"^ResponseError: (MISCONF |.*-MISCONF )",
         RedisTrouble.READ_ONLY,
         "{it} takes no writes, since it could not save its data: see its log and its disk",
     ),
-    Failure(r"NOREPLICAS", RedisTrouble.READ_ONLY, "{it} takes no writes, since it has too few replicas"),
     Failure(
-        r"OutOfMemoryError|\bOOM ",
+        r"^ResponseError: (NOREPLICAS |.*-NOREPLICAS )",
+        RedisTrouble.READ_ONLY,
+        "{it} takes no writes, since it has too few replicas",
+    ),
+    Failure(
+        r"^OutOfMemoryError|-OOM ",
         RedisTrouble.FULL,
         "{it} has reached its maxmemory: no {command} until there is room",
     ),
     Failure(
-        r"MovedError|AskError|TryAgainError|\bMOVED |\bASK |TRYAGAIN",
+        r"^(Moved|Ask|TryAgain)Error",
         RedisTrouble.MOVED,
         "the key has moved from {it} to another node of the cluster",
     ),
-    Failure(r"ClusterDownError|CLUSTERDOWN", RedisTrouble.MOVED, "the cluster of {it} is down"),
+    Failure(r"^ClusterDownError|-CLUSTERDOWN ", RedisTrouble.MOVED, "the cluster of {it} is down"),
     Failure(
-        r"cluster support disabled",
+        r"^ResponseError: .*cluster support disabled",
         RedisTrouble.OTHER,
         "{it} is no cluster: write redis:// in redis.url, not cluster://",
     ),
-    Failure(r"BUSY ", RedisTrouble.OTHER, "{it} is busy with somebody's script and answers nothing else"),
-    Failure(r"TimeoutError", RedisTrouble.TIMED_OUT, "{it} did not answer in time"),
     Failure(
-        r"IncompleteReadError|ConnectionResetError|BrokenPipeError|Connection closed|while (reading|writing)",
+        r"^ResponseError: unknown command .SENTINEL",
+        RedisTrouble.OTHER,
+        "{it} is no sentinel: sentinel:// takes the sentinels, which mostly listen on port 26379",
+    ),
+    Failure(
+        r"^ResponseError: DB index is out of range",
+        RedisTrouble.OTHER,
+        "{it} has no database of the number in redis.url: see 'databases' in its configuration",
+    ),
+    Failure(
+        r"^ResponseError: BUSY ", RedisTrouble.OTHER, "{it} is busy with somebody's script and answers nothing else"
+    ),
+    Failure(r"^TimeoutError", RedisTrouble.TIMED_OUT, "{it} did not answer in time"),
+    Failure(
+        r"^(IncompleteRead|ConnectionReset|BrokenPipe)Error|^ConnectionError: .*(closed|while (reading|writing))",
         RedisTrouble.CUT,
         "the connection to {it} broke during {command}",
     ),
-    Failure(r"InvalidResponse|ProtocolError", RedisTrouble.CUT, "{it} does not speak the protocol of Redis"),
-    Failure(r"OSError|ConnectionError", RedisTrouble.UNREACHABLE, "{it} cannot be reached: {told}"),
+    Failure(r"^InvalidResponse", RedisTrouble.CUT, "{it} does not speak the protocol of Redis"),
+    Failure(r"^(OSError|Connection\w*Error)", RedisTrouble.UNREACHABLE, "{it} cannot be reached: {told}"),
 )
+
 OTHER = Failure("", RedisTrouble.OTHER, "{it} refused {command}: {told}")
+
+
+# The arguments of a command that Redis does not know may be a password; the rest is where a script failed.
+_NOISE = re.compile(
+    r", with args beginning with.*| script: [0-9a-f]{40}, on .*"
+    r"|Error running script \(call to \w+\): |@user_script: ?\d+: ",
+    re.DOTALL,
+)
 
 
 def explained(error: BaseException, it: str, command: str, secret: str | None = None) -> KeyspaceError:
@@ -174,8 +204,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _told(error: BaseException) -> str:
-    """What it says, in one line. Redis repeats the arguments of a command that it does not know."""
+    """What it says, in one line."""
     if (verify := getattr(error, "verify_message", None)) is not None:
         return str(verify)
     text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(text.partition(", with args beginning with")[0].split())
+    return " ".join(_NOISE.sub("", text).split())

@@ -1,4 +1,7 @@
-"""One connection to one server. The only file that knows redis-py, which is loaded at the first connection."""
+"""One connection to one server. The only file that knows redis-py, which is loaded at the first connection.
+
+Its errors do not show where they come from (`from None`): a traceback could hold a password.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ class Wire:
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]
         except Exception as error:
-            raise self._explained(error, "the login") from error
+            raise self._explained(error, "the login") from None
         # The streams are redis-py's private matter, but it has no other way to look at a connection without waiting,
         # nor one to end it without waiting for the peer.
         self._reader, self._transport = self._connection._reader, self._connection._writer.transport  # type: ignore[union-attr]
@@ -90,7 +93,7 @@ class Wire:
                 except ResponseError as error:
                     replies.append(self._explained(error, name))
         except Exception as error:
-            raise self._explained(error, name) from error
+            raise self._explained(error, name) from None
         return replies
 
     @property
