@@ -181,6 +181,6 @@ def _told(count: _Count, trouble: str) -> str:
     return f"{jobs}{perhaps}{f'; then it ended: {trouble}' if trouble else ''}"
 
 
-def journal_text(one: Retried, by: str) -> str:
-    """Who did what to which queue, for the journal."""
-    return f"{by or 'somebody'} had the failed jobs of queue {one.queue!r} put back: {one.text}"
+def journal_text(one: Retried) -> str:
+    """Which queue and how many; who asked for it stands in the entry of the order."""
+    return f"queue {one.queue!r}: {one.text}"

@@ -11,8 +11,9 @@ from msgspec.structs import asdict
 
 from wasupervisor.config.redis_url import Place, redis_address
 from wasupervisor.config.schema import Queue, Redis, Settings
+from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.queue.depth import Depth, depths
-from wasupervisor.queue.retry import Retried, RetryError, plan, retry_failed
+from wasupervisor.queue.retry import Retried, RetryError, journal_text, plan, retry_failed
 
 if TYPE_CHECKING:
     from wasupervisor.keyspace.connection import Servers
@@ -51,6 +52,28 @@ async def put_back(
             raise RetryError("failed jobs are not put back in a Redis Cluster: use the application's own tools")
         steps = plan(await depths(names, queue.prefix, servers.node_of, wall()), limit)
         return await retry_failed(steps, queue.prefix, _client_options(redis, servers.nodes[0].place))
+
+
+async def order_retry(
+    settings: Settings, name: str | None, limit: int | None, by: str, note: Callable[[Entry], None]
+) -> tuple[Retried, ...]:
+    """`put_back` for somebody who asked the daemon; the journal has it before and after.
+
+    Raises:
+        As `put_back`.
+    """
+    which = "all queues" if name is None else f"queue {name!r}"
+    most = "" if limit is None else f", at the most {limit}"
+    asked = f"{by or 'somebody'} orders the failed jobs of {which} put back{most}"
+    note(Entry(kind=EntryKind.ORDER, text=asked))
+    try:
+        done = await put_back(settings, name, limit)
+    except Exception as error:
+        note(Entry(kind=EntryKind.REDIS, text=f"no failed job was put back: {error}", warn=True))
+        raise
+    for one in done:
+        note(Entry(kind=EntryKind.REDIS, text=journal_text(one), warn=not one.done))
+    return done
 
 
 def configured(settings: Settings, name: str | None = None) -> tuple[Queue, Redis]:

@@ -13,7 +13,7 @@ from redis_fixtures import RedisServer
 
 from wasupervisor.queue import retry
 from wasupervisor.queue.depth import Depth
-from wasupervisor.queue.retry import Retried, RetryError, Step, journal_text, plan, retry_failed
+from wasupervisor.queue.retry import Retried, RetryError, Step, plan, retry_failed
 
 pytestmark = pytest.mark.anyio
 
@@ -164,10 +164,3 @@ async def test_an_error_of_redis_is_told_with_how_far_it_came(bull: Bull, redis_
     (done,) = await carry_out(redis_server, Step("q", 1))
     assert (done.number, done.done) == (0, False)
     assert "WRONGTYPE" in done.text
-
-
-def test_the_journal_says_who_which_and_how_many() -> None:
-    done = Retried(queue=WAHA, number=2, text="2 failed jobs wait again")
-    assert (
-        journal_text(done, "root") == f"root had the failed jobs of queue '{WAHA}' put back: 2 failed jobs wait again"
-    )

@@ -13,7 +13,10 @@ from redis_fixtures import RedisServer
 from wasupervisor.config.redis_url import Place
 from wasupervisor.config.schema import Gateway, Queue, Redis, RedisTls, Settings
 from wasupervisor.config.secret import Secret
-from wasupervisor.runtime.queues import _client_options, look, put_back
+from wasupervisor.keyspace.trouble import KeyspaceError
+from wasupervisor.model.journal import Entry, EntryKind
+from wasupervisor.queue.retry import BULL
+from wasupervisor.runtime.queues import _client_options, look, order_retry, put_back
 
 pytestmark = pytest.mark.anyio
 
@@ -61,16 +64,18 @@ def test_each_kind_of_url_becomes_options_of_one_server(
     redis.asyncio.Redis(**options)  # which knows them all
 
 
+def settings_for(url: str, *names: str) -> Settings:
+    return Settings(
+        gateway=Gateway(kind="waha", url="http://h:1"), redis=Redis(url=Secret(url)), queue=Queue(names=names)
+    )
+
+
 async def test_both_go_through_a_unix_socket_and_another_database(bull: Bull, redis_server: RedisServer) -> None:
     with redis_server.client() as client:
         client.acl_setuser("tester", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=["*"])
     bull.add("bullmq", "q", 2)
     bull.work("bullmq", "q", "failed", 2)
-    settings = Settings(
-        gateway=Gateway(kind="waha", url="http://h:1"),
-        redis=Redis(url=Secret(f"unix://tester:s3cret@{redis_server.socket}?db=0")),
-        queue=Queue(names=("q",)),
-    )
+    settings = settings_for(f"unix://tester:s3cret@{redis_server.socket}?db=0", "q")
     try:
         (done,) = await put_back(settings, None, 1)
         (one,) = await look(settings)
@@ -78,3 +83,27 @@ async def test_both_go_through_a_unix_socket_and_another_database(bull: Bull, re
         with redis_server.client() as client:
             client.acl_deluser("tester")
     assert (done.number, one.waiting, one.failed) == (1, 1, 1)
+
+
+async def test_an_order_is_journaled_with_who_which_and_how_many(bull: Bull, redis_server: RedisServer) -> None:
+    bull.add("bullmq", "a b", 3)
+    bull.work("bullmq", "a b", "failed", 3)
+    bull.add("bull", "old", 1)
+    bull.work("bull", "old", "failed", 1)
+    notes: list[Entry] = []
+    await order_retry(settings_for(redis_server.url, "a b", "old"), None, 2, "root", notes.append)
+    assert [(one.kind, one.text, one.warn) for one in notes] == [
+        (EntryKind.ORDER, "root orders the failed jobs of all queues put back, at the most 2", False),
+        (EntryKind.REDIS, "queue 'a b': 2 failed jobs wait again", False),
+        (EntryKind.REDIS, f"queue 'old': nothing is put back: {BULL.format(failed=1)}", True),
+    ]
+
+
+async def test_an_order_that_cannot_be_carried_out_is_journaled_with_why() -> None:
+    notes: list[Entry] = []
+    with pytest.raises(KeyspaceError):
+        await order_retry(settings_for("redis://u:hunter2@127.0.0.1:1/0", "q"), "q", None, "", notes.append)
+    assert notes[0].text == "somebody orders the failed jobs of queue 'q' put back"
+    assert notes[1].text.startswith("no failed job was put back: ")
+    assert notes[1].warn
+    assert "hunter2" not in notes[1].text
