@@ -18,9 +18,7 @@ _NOT_YET = (
     "process.cpu",
     "recovery.restart_gateway.force",
     "recovery.maintenance",
-    "redis",
     "vault",
-    "queue",
     "health.haproxy_agent",
     "control.token_file",
 )

@@ -59,6 +59,11 @@ class Finding(Value, frozen=True):
         return f"{self.node + ': ' if self.node else ''}{self.text}. {self.why} {self.todo}"
 
     @property
+    def is_trouble(self) -> bool:
+        """Whether it is more than something that could not be looked at."""
+        return self.level is not Level.UNKNOWN
+
+    @property
     def blocks_repair(self) -> bool:
         """Whether nothing can be set aside on this server."""
         return self.level is Level.BLOCKER

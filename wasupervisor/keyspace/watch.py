@@ -17,13 +17,12 @@ from wasupervisor.keyspace.counter import WrongtypeCounter, read_wrongtype
 from wasupervisor.keyspace.credentials import (
     Credential,
     Named,
-    Types,
     credentials_of,
     missing_now,
     read_types,
     wrong_now,
 )
-from wasupervisor.keyspace.preflight import Level, Preflight, preflight
+from wasupervisor.keyspace.preflight import Preflight, preflight
 from wasupervisor.keyspace.rules import Rule
 from wasupervisor.keyspace.schedule import Due, SweepSchedule
 from wasupervisor.keyspace.sweep import Rest, Wrong, with_marks
@@ -86,7 +85,7 @@ class KeyspaceWatch:
             wall=wall,
             stamp=stamp,
             rest=rest,
-            note=lambda entry: self.note(entry),
+            note=self._journal,
             session_of=self._session_of,
         )
         self._version: str | None = None
@@ -221,8 +220,8 @@ class KeyspaceWatch:
         if reading.ok is not before.ok and (reading.ok is not True or before.ok is False):
             self._say(_answer_text(reading), warn=reading.ok is not True)
         for name in set(reading.mistyped) - set(before.mistyped):
-            text = "its credential key in Redis has the wrong type, or was set aside for that: no restart until it is whole"
-            self._say(text, session=name, warn=True)
+            text = "its credential key in Redis has the wrong type, or was set aside for that"
+            self._say(f"{text}: no restart until it is whole", session=name, warn=True)
         for name in set(before.mistyped) - set(reading.mistyped):
             self._say("its credential key in Redis is whole again, or is not needed any more", session=name)
 
@@ -275,7 +274,7 @@ class KeyspaceWatch:
         )
         known = {(one.code, one.node) for one in before}
         for one in self._flight.findings:
-            if (one.code, one.node) not in known and one.level is not Level.UNKNOWN:
+            if (one.code, one.node) not in known and one.is_trouble:
                 self._say(one.sentence, warn=True)
 
     def _is_troubled(self, why: str) -> None:
@@ -292,7 +291,10 @@ class KeyspaceWatch:
         return rules_for(wanted.gateway_kind, self._version, prefix=wanted.prefix, queues=wanted.queues, own=wanted.own)
 
     def _say(self, text: str, *, session: str | None = None, warn: bool = False) -> None:
-        self.note(Entry(kind=EntryKind.REDIS, text=text, session=session, warn=warn))
+        self._journal(Entry(kind=EntryKind.REDIS, text=text, session=session, warn=warn))
+
+    def _journal(self, entry: Entry) -> None:
+        self.note(entry)
 
 
 def _answer_text(reading: RedisReading) -> str:

@@ -35,6 +35,52 @@ class GatewayPart(msgspec.Struct, frozen=True):
     pid: int | None = None
 
 
+class SweepPart(msgspec.Struct, frozen=True):
+    """The last time that all keys were looked at."""
+
+    at: str
+    seconds: float
+    keys: int
+
+
+class RedisPart(msgspec.Struct, frozen=True):
+    """The gateway's Redis; from `why` on, the keys are additions."""
+
+    status: str
+    """pass, warn or fail."""
+    wrongtype_errors: int | None
+    """Since the supervisor's start; None: Redis does not count them, or does not tell."""
+    mistyped_keys: int
+    why: str
+    quarantined: int | None = None
+    """None: no sweep has ended yet."""
+    last_sweep: SweepPart | None = None
+
+
+class OneQueuePart(msgspec.Struct, frozen=True):
+    """One queue; a number that could not be read is None."""
+
+    name: str
+    kind: str | None
+    """bullmq or bull; None: there is none of that name yet."""
+    waiting: int | None
+    active: int | None
+    delayed: int | None
+    failed: int | None
+    completed: int | None
+    oldest_seconds: float | None
+    paused: bool
+
+
+class QueuePart(msgspec.Struct, frozen=True):
+    """All queues that are watched; from `queues` on, the keys are additions."""
+
+    waiting: int | None
+    active: int | None
+    failed: int | None
+    queues: tuple[OneQueuePart, ...] = ()
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What the document tells beside the decider's conclusion."""
 
@@ -50,6 +96,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds: 3 x (poll_every + timeout)."""
     gateway: GatewayPart
     process: ProcessReading = ProcessReading()
+    redis: RedisPart | None = None
+    queue: QueuePart | None = None
     notes: tuple[str, ...] = ()
     """Told after the health's own."""
 
@@ -111,7 +159,7 @@ class Document(msgspec.Struct, frozen=True):
     status: Status
     uptime: float
     connections: Connections
-    queue: None
+    queue: QueuePart | None
     resources: ResourcesPart
     version: str
     written_at: str
@@ -119,7 +167,7 @@ class Document(msgspec.Struct, frozen=True):
     ready: bool
     paused: PausedPart | None
     gateway: GatewayPart
-    redis: None
+    redis: RedisPart | None
     breakers: Breakers
     incident: IncidentPart | None
     sessions: tuple[SessionPart, ...]
@@ -150,7 +198,7 @@ class Documents:
             status=health.status,
             uptime=round(facts.uptime, 1),
             connections=health.connections,
-            queue=None,
+            queue=facts.queue,
             resources=_resources(facts.process),
             version=facts.version,
             written_at=rfc3339(facts.written_at, "milliseconds"),
@@ -158,7 +206,7 @@ class Documents:
             ready=health.ready,
             paused=_paused(health, facts, names),
             gateway=_gateway(facts.gateway),
-            redis=None,
+            redis=facts.redis,
             breakers=health.breakers,
             incident=_incident(health, facts, names),
             sessions=tuple(_session(one, facts, names) for one in health.sessions),

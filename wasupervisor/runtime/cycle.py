@@ -144,6 +144,8 @@ class Cycle:
             first=self._first,
             state_writable=self._writable,
             disk_low=self._recorder.disk_low,
+            redis_ok=readings.redis.ok,
+            mistyped=readings.redis.mistyped,
             results=results,
             orders=orders,
             probes=probes,

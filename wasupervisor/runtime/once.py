@@ -58,6 +58,7 @@ async def look_once(settings: Settings) -> Once:
     try:
         async with anyio.create_task_group() as tasks:
             readings = await watch.observe(ask_uplink=False, tasks=tasks)
+        readings = await watch.with_redis(readings)
         sightings = readings.look.sightings or ()
         if any(one.state is not State.WORKING for one in sightings):
             readings = readings._replace(uplink=await watch.uplink(0.0))
@@ -65,7 +66,12 @@ async def look_once(settings: Settings) -> Once:
         await watch.aclose()
     memory, timeline, why_not = await _remembered(settings)
     observation = Observation(
-        look=readings.look, process=readings.process, uplink=readings.uplink, hour_of_week=hour_of_week()
+        look=readings.look,
+        process=readings.process,
+        uplink=readings.uplink,
+        hour_of_week=hour_of_week(),
+        redis_ok=readings.redis.ok,
+        mistyped=readings.redis.mistyped,
     )
     if memory is None:
         decision = step(Memory(), observation, timeline.now(), 0.0, _impatient(policy))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from anyio.abc import TaskGroup
@@ -22,6 +23,7 @@ from wasupervisor.runtime.recording import Recording
 from wasupervisor.runtime.state import OpenState
 from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.telling import Telling
+from wasupervisor.runtime.tending import tend
 from wasupervisor.runtime.watch import Watch
 from wasupervisor.runtime.wiring import open_restart
 
@@ -59,11 +61,12 @@ class Parts:
         policy = policy_of(settings, watch.gateway.restart_spacing)
         pulse = Pulse(settings.gateway.poll_every, clock)
         inbox = Inbox(pulse.wake)
-        performer = Performer(tasks, watch, policy, pulse.wake)
+        telling = Telling(state.store.outbox, now=state.timeline.now, dice=dice)
+        recorder = StoreRecorder(state.store, state.written, state.timeline.now, telling)
+        performer = Performer(tasks, watch, policy, pulse.wake, disk_low=lambda: recorder.disk_low)
         prober = Prober(tasks, PROBE_TIMEOUT)
         recording = Recording(settings.state.directory, settings.state.record)
         publisher = Publisher(settings, state, notifier, clock, recording)
-        telling = Telling(state.store.outbox, now=state.timeline.now, dice=dice)
         dead_man = DeadMan(telling.note)
         cycle = Cycle(
             state.memory,
@@ -72,7 +75,7 @@ class Parts:
             performer=performer,
             prober=prober,
             inbox=inbox,
-            recorder=StoreRecorder(state.store, state.written, state.timeline.now, telling),
+            recorder=recorder,
             publish=publisher.publish,
             now=state.timeline.now,
             dice=dice,
@@ -86,6 +89,7 @@ class Parts:
         )
         parts._use_voice(settings)
         parts._use_hands(settings)
+        parts.look_after_keys(watch, tasks)
         if performer.restart is not None:
             tasks.start_soon(performer.restart.settle, name="settle an earlier restart")
         return parts
@@ -100,6 +104,12 @@ class Parts:
         store.keep, store.max_bytes = limits.keep, limits.max
         self._use_hands(settings)
         self._use_voice(settings)
+
+    def look_after_keys(self, watch: Watch, tasks: TaskGroup) -> None:
+        """Have the work begin that the looks at the gateway's Redis ask for; it ends with the watch."""
+        if watch.keys is not None:
+            watch.keys.note = self.cycle.note
+            tasks.start_soon(partial(tend, "looking after the gateway's Redis", watch.keys.run), name="keys")
 
     def _use_voice(self, settings: Settings) -> None:
         self.telling.use(settings)

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from wasupervisor.decide.confirm import objection
 from wasupervisor.gateways.base import Answer, Gateway
-from wasupervisor.model.observation import ProbeResult, Proof
+from wasupervisor.model.observation import ProbeResult, Proof, Stores
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Outcome, Remedy, RemedyKind, Result
 from wasupervisor.model.sessions import Reason
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from wasupervisor.runtime.restarting import GatewayRestart
 
 log = logging.getLogger(__name__)
+
+FRESH_KEYS = 1.0
+"""Seconds: the same for a reading of the gateway's Redis."""
 
 FRESH_UPLINK = 5.0
 """Seconds: the age up to which a reading of the uplink still counts right before a remedy."""
@@ -64,8 +67,17 @@ class Attempt:
 class Performer:
     """Runs each remedy in a task of its own and keeps its result for the next step."""
 
-    def __init__(self, tasks: TaskGroup, watch: Watch, policy: Policy, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        watch: Watch,
+        policy: Policy,
+        wake: Callable[[], None],
+        disk_low: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`disk_low`: whether there is hardly room for the state on its disk."""
         self._tasks = tasks
+        self._disk_low = disk_low
         self._wake = wake
         self._results: list[Result] = []
         self._attempts: set[Attempt] = set()
@@ -132,7 +144,7 @@ class Performer:
                 if remedy.kind is not RemedyKind.RESTART_GATEWAY:
                     await self._treat(attempt)
                 elif self.restart is not None:
-                    await self.restart.perform(attempt, self.policy)
+                    await self.restart.perform(attempt, self.policy, self._stores)
                 else:
                     attempt.end(Outcome.REFUSED, NO_RESTARTER)
         except Exception as error:
@@ -167,7 +179,11 @@ class Performer:
     async def _seen_against(self, remedy: Remedy, watch: Watch) -> str | None:
         uplink = await watch.uplink(max_age=FRESH_UPLINK)
         look = await watch.gateway.look_closely(remedy.session)
-        return objection(remedy, look, uplink, self.policy)
+        return objection(remedy, look, uplink, self.policy, await self._stores(watch))
+
+    async def _stores(self, watch: Watch) -> Stores:
+        keys = await watch.redis(max_age=FRESH_KEYS)
+        return Stores(keys.ok, keys.mistyped, self._disk_low())
 
 
 def _sign_of_life(probe: ProbeResult) -> str | None:

@@ -16,6 +16,7 @@ from wasupervisor.report.names import HashedNames
 from wasupervisor.report.probes import Probes
 from wasupervisor.runtime.filing import FileWriter
 from wasupervisor.runtime.recording import Recording
+from wasupervisor.runtime.redis_part import notes_of_keys, queue_part, redis_part
 from wasupervisor.runtime.state import OpenState
 from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.watch import Readings
@@ -130,6 +131,8 @@ class Publisher:
             notes.append(f"The health file cannot be written: {self._file.trouble}")
         if self._recording.trouble:
             notes.append(f"The recording for `replay` is not written: {self._recording.trouble}")
+        if readings is not None:
+            notes.extend(notes_of_keys(readings))
         return Facts(
             version=__version__,
             uptime=self._clock() - self._started,
@@ -144,6 +147,8 @@ class Publisher:
                 pid=process.pid,
             ),
             process=process,
+            redis=None if readings is None else redis_part(readings),
+            queue=None if readings is None else queue_part(readings.backlog),
             notes=tuple(notes),
         )
 

@@ -24,7 +24,7 @@ READ_WITHIN = 10.0
 SPACING = 0.2
 """Seconds between two reloads by signal, so that a storm of them is one."""
 
-EYES = ("gateway", "process", "uplink")
+EYES = ("gateway", "process", "uplink", "redis", "queue")
 """The sections whose change needs new connections."""
 
 AT_START = (
@@ -124,6 +124,7 @@ class Reloader:
             self._on_level(settings.log.level)
         self.settings = settings
         if before is not watch:
+            parts.look_after_keys(watch, self._tasks)
             self._tasks.start_soon(self._close_unused, before, name="close the old connections")
 
     async def _close_unused(self, watch: Watch) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 
 from wasupervisor.decide.confirm import gateway_objection
 from wasupervisor.host.restarter import Restarted, Restarter
+from wasupervisor.model.observation import Stores
 from wasupervisor.model.policy import Policy
-from wasupervisor.model.remedies import Outcome, Remedy
+from wasupervisor.model.remedies import Outcome
 from wasupervisor.runtime.performing import FRESH_UPLINK, Attempt
 from wasupervisor.runtime.watch import Readings, Watch
 
@@ -44,14 +45,22 @@ class GatewayRestart:
         """At our start: what an earlier run of ours wanted is not wanted any more."""
         await self._restarter.settle()
 
-    async def perform(self, attempt: Attempt, policy: Policy) -> None:
+    async def perform(self, attempt: Attempt, policy: Policy, stores: Callable[[Watch], Awaitable[Stores]]) -> None:
         """Drain, look once more, restart. Nothing is drained that will not be restarted as far as can be seen."""
         remedy, watch = attempt.remedy, attempt.watch
+
+        async def objection(readings: Readings | None) -> str | None:
+            if readings is None:
+                return None if remedy.forced else UNSEEN
+            uplink = await watch.uplink(max_age=FRESH_UPLINK)
+            look, process = readings.look, readings.process
+            return gateway_objection(remedy, look, process, uplink, policy, await stores(watch))
+
         try:
-            against = await self._objection(remedy, watch, watch.last, policy)
+            against = await objection(watch.last)
             if against is None:
                 await self._drained()
-                against = await self._objection(remedy, watch, await watch.anew(self._wake), policy)
+                against = await objection(await watch.anew(self._wake))
             if against is not None:
                 attempt.end(Outcome.WITHHELD, against)
             elif attempt.begin():
@@ -67,12 +76,6 @@ class GatewayRestart:
             self._hold(DRAINING)
             self._wake()  # for the health file
             await anyio.sleep(self._drain)
-
-    async def _objection(self, remedy: Remedy, watch: Watch, readings: Readings | None, policy: Policy) -> str | None:
-        if readings is None:
-            return None if remedy.forced else UNSEEN
-        uplink = await watch.uplink(max_age=FRESH_UPLINK)
-        return gateway_objection(remedy, readings.look, readings.process, uplink, policy)
 
     async def _restart(self, watch: Watch) -> Restarted:
         restarter, before = self._restarter, watch.last

@@ -1,10 +1,10 @@
-"""Everything that looks outside: the gateway, its process, the uplink. One value with all their readings a cycle."""
+"""Everything that looks outside: the gateway, its process and Redis, the uplink. One value with all of it a cycle."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
@@ -13,7 +13,12 @@ from msgspec.structs import replace
 from wasupervisor.gateways.base import Gateway
 from wasupervisor.host.process import ProcessWatch
 from wasupervisor.host.uplink import UplinkWatch
-from wasupervisor.model.observation import Look, ProcessReading, Trouble, Uplink, UplinkState
+from wasupervisor.model.observation import Look, ProcessReading, RedisReading, Trouble, Uplink, UplinkState
+
+if TYPE_CHECKING:
+    from wasupervisor.keyspace.wanted import Known
+    from wasupervisor.keyspace.watch import KeyspaceWatch
+    from wasupervisor.runtime.backlog import Backlog, QueueWatch
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,11 @@ class Readings(NamedTuple):
     look: Look
     process: ProcessReading
     uplink: Uplink
+    redis: RedisReading = RedisReading()
+    keys: Known | None = None
+    """More of Redis, for the health document; None: it is not watched."""
+    backlog: Backlog | None = None
+    """Of the job queues; None: none is watched, or they could not be read."""
 
 
 class Watch:
@@ -53,8 +63,13 @@ class Watch:
         *,
         timeout: float,
         clock: Callable[[], float],
+        keys: KeyspaceWatch | None = None,
+        queues: QueueWatch | None = None,
     ) -> None:
+        """`keys` looks at the gateway's Redis, `queues` at its job queues, where they are configured."""
         self.gateway = gateway
+        self.keys = keys
+        self._queues = queues
         self._process = process
         self._uplink = uplink
         self._timeout = timeout
@@ -79,6 +94,10 @@ class Watch:
         if ask_uplink and not self._asking and self._uplink_age() >= self._uplink_every():
             self._asking = True
             tasks.start_soon(self._ask_uplink, name="uplink")
+        if self.keys is not None:
+            tasks.start_soon(
+                self.keys.look, name="redis"
+            )  # what it has not told by the end of this look tells the next
         look = Look(reachable=False, trouble=Trouble.TIMED_OUT, detail=f"no answer within {self._timeout:g} s")
         process = ProcessReading(detail="it could not be read in time")
         with anyio.move_on_after(self._timeout):
@@ -90,10 +109,19 @@ class Watch:
 
                 both.start_soon(read_process)
                 look = await self.gateway.look()
-        self.last, self._finished = Readings(look, process, self._uplink_now()), self._begun
+        if self.keys is not None and look.sightings is not None:
+            self.keys.know(look.version, tuple((one.name, one.identity) for one in look.sightings))
+        self.last, self._finished = self._readings(look, process), self._begun
         self._end_of_look.set()
         self._end_of_look = anyio.Event()
         return self.last
+
+    def _readings(self, look: Look, process: ProcessReading) -> Readings:
+        keys, uplink = self.keys, self._uplink_now()
+        backlog = None if self._queues is None else self._queues.last
+        if keys is None:
+            return Readings(look, process, uplink, backlog=backlog)
+        return Readings(look, process, uplink, keys.last, keys.known(), backlog)
 
     async def next(self) -> Readings | None:
         """Wait until a look is finished, whoever takes it."""
@@ -134,13 +162,27 @@ class Watch:
         self._last_uplink = self._clock() - reading.age_seconds, reading
         return reading
 
+    async def with_redis(self, readings: Readings) -> Readings:
+        """The same with Redis looked at after the sessions are known: their names tell their keys."""
+        if self.keys is None:
+            return readings
+        await self.keys.look()
+        return readings._replace(redis=self.keys.last, keys=self.keys.known())
+
+    async def redis(self, max_age: float) -> RedisReading:
+        """The gateway's Redis, looked at anew when the last reading is older than `max_age` seconds."""
+        return RedisReading() if self.keys is None else await self.keys.reading(max_age)
+
     async def aclose(self) -> None:
-        """Close the connections to the gateway, also when cancelled; never raises and never waits for long."""
-        with anyio.move_on_after(CLOSE_WITHIN, shield=True):
-            try:
-                await self.gateway.aclose()
-            except Exception:
-                log.exception("the connections to the gateway could not be closed: this is a fault of wasupervisor")
+        """Close all connections, also when cancelled; never raises and never waits for long."""
+        for one in (self.gateway, *(() if self.keys is None else (self.keys,))):
+            with anyio.move_on_after(CLOSE_WITHIN, shield=True):
+                try:
+                    await one.aclose()
+                except Exception:
+                    log.exception(
+                        "the connections of %s could not be closed: a fault of wasupervisor", type(one).__name__
+                    )
 
     async def _ask_uplink(self) -> None:
         try:

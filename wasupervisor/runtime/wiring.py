@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from wasupervisor.config.schema import Settings, Uplink
+from msgspec.structs import asdict
+
+from wasupervisor.config.schema import RedisRule, Settings, Uplink
 from wasupervisor.gateways.base import open_gateway
 from wasupervisor.host.found import Find
 from wasupervisor.host.process import ProcessWatch
 from wasupervisor.host.uplink import Check, UplinkWatch
+from wasupervisor.runtime.stamps import Stamps
 from wasupervisor.runtime.watch import Watch
 
 if TYPE_CHECKING:
+    from wasupervisor.keyspace.watch import KeyspaceWatch
+    from wasupervisor.runtime.backlog import QueueWatch
     from wasupervisor.runtime.restarting import GatewayRestart
 
 
@@ -23,6 +29,7 @@ def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
         ValueError: the gateway's address cannot be used.
     """
     gateway, uplink = settings.gateway, settings.uplink
+    keys = open_keys(settings, clock)
     return Watch(
         open_gateway(
             gateway.kind,
@@ -37,7 +44,46 @@ def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
         None if uplink is None else _open_uplink(uplink, clock),
         timeout=gateway.timeout,
         clock=clock,
+        keys=keys,
+        queues=_open_queues(settings, keys),
     )
+
+
+def open_keys(settings: Settings, clock: Callable[[], float]) -> KeyspaceWatch | None:
+    """Who looks after the gateway's Redis; None and nothing loaded where none is configured. Nothing is asked yet."""
+    redis, queue = settings.redis, settings.queue
+    if redis is None:
+        return None
+    from wasupervisor.keyspace.bull import QueueKeys  # noqa: PLC0415
+    from wasupervisor.keyspace.connection import Tls, connect  # noqa: PLC0415
+    from wasupervisor.keyspace.globs import escape  # noqa: PLC0415
+    from wasupervisor.keyspace.rules import own_rule  # noqa: PLC0415
+    from wasupervisor.keyspace.wanted import Repair, Wanted  # noqa: PLC0415
+    from wasupervisor.keyspace.watch import KeyspaceWatch  # noqa: PLC0415
+
+    named = () if queue is None else queue.names
+    wanted = Wanted(
+        gateway_kind=settings.gateway.kind,
+        prefix=redis.prefix,
+        repair=Repair(redis.repair),
+        sweep_every=redis.sweep_every,
+        own=tuple(own_rule(**_own(one)) for one in redis.rules),
+        queues=tuple(QueueKeys(escape(queue.prefix.encode()), one, None) for one in named) if queue else (),
+    )
+    address, tls = redis.url.reveal(), Tls(**asdict(redis.tls))
+    return KeyspaceWatch(lambda: connect(address, tls=tls), wanted, clock=clock, wall=time.time, stamp=Stamps())
+
+
+def _own(rule: RedisRule) -> dict[str, Any]:
+    return asdict(rule)
+
+
+def _open_queues(settings: Settings, keys: KeyspaceWatch | None) -> QueueWatch | None:
+    if settings.queue is None or keys is None:
+        return None
+    from wasupervisor.runtime.backlog import QueueWatch  # noqa: PLC0415
+
+    return QueueWatch(keys.servers, settings.queue, wall=time.time)
 
 
 def open_restart(

@@ -77,7 +77,7 @@ def test_without_a_file_the_default_one_is_named() -> None:
 
 def test_missing_secrets_and_what_is_not_acted_on_are_told_and_do_not_fail(file: Path, tmp_path: Path) -> None:
     file.write_text(
-        "gateway: {kind: waha, url: 'http://h', api_key_file: none.key}\nredis: {url: '${WA_TEST_REDIS_URL}'}\n"
+        "gateway: {kind: waha, url: 'http://h', api_key_file: none.key}\nredis: {url: '${WA_TEST_REDIS_URL}'}\nvault: {}\n"
     )
     result = _run("config", "validate", "-c", file, env={"WA_TEST_REDIS_URL": None, "CREDENTIALS_DIRECTORY": None})
     assert result.exit_code == 0
@@ -85,7 +85,7 @@ def test_missing_secrets_and_what_is_not_acted_on_are_told_and_do_not_fail(file:
     assert result.stderr.splitlines() == [
         f"warning: {file}:1:54: gateway.api_key_file: cannot be read: {tmp_path}/none.key: No such file or directory",
         f"warning: {file}:2:14: redis.url: cannot be filled in: the environment variable WA_TEST_REDIS_URL is not set",
-        "note: redis is configured, and this version does not act on it yet",
+        "note: vault is configured, and this version does not act on it yet",
     ]
 
 
