@@ -10,36 +10,12 @@ from __future__ import annotations
 
 from wasupervisor.keyspace.connection import Script
 
-SWEEP = Script(
-    "sweep",
-    """
--- ARGV: cursor, COUNT, beginning of our own keys, beginning of those in quarantine;
---       then of each rule: literal prefix, Lua pattern or nothing, types, ttl, json.
+SWEEP = """
+-- Before it stands what `sieve` makes of the rules.
+-- ARGV: cursor, COUNT, beginning of our own keys, beginning of those in quarantine.
 -- Gives: cursor, keys seen, matches of each rule, wrong keys, keys in quarantine, keys that could not be read, and why.
 local call, try, sub, find = redis.call, redis.pcall, string.sub, string.find
 local ours, quarantine = ARGV[3], ARGV[4]
-local prefix, pattern, types, ttl, json, plain, matched = {}, {}, {}, {}, {}, {}, {}
-local short = #ours
-for at = 5, #ARGV, 5 do
-  local rule = #matched + 1
-  prefix[rule], pattern[rule], ttl[rule], json[rule] = ARGV[at], ARGV[at + 1], ARGV[at + 3], ARGV[at + 4] == '1'
-  types[rule] = {}
-  for word in string.gmatch(ARGV[at + 2], '%S+') do types[rule][word] = true end
-  if #prefix[rule] > 0 and #prefix[rule] < short then short = #prefix[rule] end
-  plain[rule] = ttl[rule] == 'any' and not json[rule]
-  matched[rule] = 0
-end
-
--- Most keys are dismissed by one look into a table: by what they begin with, as long as the shortest prefix is.
-local groups, open = {[sub(ours, 1, short)] = {}}, {}
-for rule = 1, #prefix do
-  if #prefix[rule] == 0 then open[#open + 1] = rule else groups[sub(prefix[rule], 1, short)] = {} end
-end
-for head, group in pairs(groups) do
-  for rule = 1, #prefix do
-    if #prefix[rule] == 0 or sub(prefix[rule], 1, short) == head then group[#group + 1] = rule end
-  end
-end
 
 local function like_json(key)
   local first = string.match(call('GETRANGE', key, 0, 63), '^%s*(.)')
@@ -52,38 +28,44 @@ local function like_json(key)
 end
 
 local function fault_of(key, rule, kind)
-  if not types[rule][kind] then return 'type', call('PTTL', key) end
+  if not rule.right[kind] then return 'type', call('PTTL', key) end
   local left = -1
-  if ttl[rule] ~= 'any' then
+  if rule.ttl then
     left = call('PTTL', key)
-    if left ~= -2 and (left == -1) == (ttl[rule] == 'required') then return 'ttl', left end
+    if left ~= -2 and (left == -1) == (rule.ttl == 'required') then return 'ttl', left end
   end
-  if json[rule] and kind == 'string' and not like_json(key) then return 'json', call('PTTL', key) end
+  if rule.json and kind == 'string' and not like_json(key) then return 'json', call('PTTL', key) end
   return nil
 end
 
 local reply = call('SCAN', ARGV[1], 'COUNT', ARGV[2])
-local names, wrong, aside, unread, why = reply[2], {}, {}, 0, ''
+local names, matched, wrong, aside, unread, why = reply[2], {}, {}, {}, 0, ''
 local ours_head, ours_long, aside_long = sub(ours, 1, short), #ours, #quarantine
+local groups, rules
 for each = 1, #names do
   local key = names[each]
   local head = sub(key, 1, short)
-  local group = groups[head] or open
+  local group = heads[head] or other
   if head == ours_head and sub(key, 1, ours_long) == ours then
     if sub(key, 1, aside_long) == quarantine then aside[#aside + 1] = key end
-  else
-    for at = 1, #group do
-      local rule = group[at]
-      local begins, like = prefix[rule], pattern[rule]
-      if (#begins <= short or sub(key, 1, #begins) == begins) and (like == '' or find(key, like)) then
-        matched[rule] = matched[rule] + 1
+  elseif group then
+    if not rules then
+      groups, rules = unpack_rules()
+      for at = 1, #rules do matched[at] = 0 end
+    end
+    group = groups[group]
+    local some = group[1] > 0 and group[2][sub(key, -group[1])] or group[3]
+    for at = 1, #some do
+      local rule = rules[some[at]]
+      if not rule.like or find(key, rule.like) then
+        matched[some[at]] = matched[some[at]] + 1
         local kind = try('TYPE', key)
         if kind.err then
           unread = unread + 1
           why = kind.err
-        elseif not (plain[rule] and types[rule][kind.ok]) and kind.ok ~= 'none' then
+        elseif not (rule.plain and rule.right[kind.ok]) and kind.ok ~= 'none' then
           local fault, left = fault_of(key, rule, kind.ok)
-          if fault and left ~= -2 then wrong[#wrong + 1] = {key, kind.ok, rule, fault, left} end
+          if fault and left ~= -2 then wrong[#wrong + 1] = {key, kind.ok, some[at], fault, left} end
         end
         break
       end
@@ -91,8 +73,7 @@ for each = 1, #names do
   end
 end
 return {reply[1], #names, matched, wrong, aside, unread, why}
-""",
-)
+"""
 
 STEPS = """
 local failed

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from wasupervisor.keyspace.connection import Node, Servers, Word
-from wasupervisor.keyspace.globs import literal_prefix, lua_pattern
+from wasupervisor.keyspace.connection import Node, Servers
 from wasupervisor.keyspace.info import read_info
 from wasupervisor.keyspace.keys import OURS, QUARANTINE, UNDONE, beside
 from wasupervisor.keyspace.rules import Rule
-from wasupervisor.keyspace.scripts import SWEEP
+from wasupervisor.keyspace.sieve import sweep_script
 from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.model.value import Value
 
@@ -80,9 +79,13 @@ class Sweep:
             rules: the first that matches a key counts.
             clock: gives seconds that never go back.
             rest: waits for so many seconds.
+
+        Raises:
+            ValueError: the glob of a rule has too many stars to be tried on many keys.
         """
         self._servers = servers
         self._rules = tuple(rules)
+        self._script = sweep_script(rules)
         self._clock = clock
         self._rest = rest
         self._pass = _Pass(self._rules)
@@ -92,6 +95,7 @@ class Sweep:
         self._servers = servers
         if tuple(rules) != self._rules:
             self._rules = tuple(rules)
+            self._script = sweep_script(rules)
             self._pass = _Pass(self._rules)
 
     @property
@@ -128,7 +132,7 @@ class Sweep:
 
     async def _step(self, node: Node, cursor: bytes, on_wrong: OnWrong) -> None:
         began = self._clock()
-        reply = await node.run(SWEEP, [], [cursor, COUNT, OURS, QUARANTINE, *self._pass.words])
+        reply = await node.run(self._script, [], [cursor, COUNT, OURS, QUARANTINE])
         took = self._clock() - began
         await self._take(node, reply, on_wrong)
         if self._pass.cursors[node.name] is not None:
@@ -159,7 +163,6 @@ class _Pass:
         self.cursors: dict[str, bytes | None] = dict.fromkeys(self.runs, _START)
         """By the name of the server; None: it is done."""
         self.rules = rules
-        self.words = [word for rule in rules for word in _words(rule)]
         self.keys = 0
         self.matched = [0] * len(rules)
         self.wrong: dict[bytes, Wrong] = {}
@@ -172,7 +175,8 @@ class _Pass:
 
     def take(self, keys: int, matched: Sequence[int], aside: Sequence[bytes], unread: int, why: bytes) -> None:
         self.keys += keys
-        self.matched = [before + now for before, now in zip(self.matched, matched, strict=True)]
+        for rule, count in enumerate(matched):
+            self.matched[rule] += count
         names = [name for name in aside if name not in self.quarantined]
         room = max(0, MOST - len(self.quarantined))
         self.quarantined |= dict.fromkeys(names[:room])
@@ -196,16 +200,6 @@ class _Pass:
             seconds=self.seconds,
             complete=complete,
         )
-
-
-def _words(rule: Rule) -> tuple[Word, ...]:
-    prefix = literal_prefix(rule.match)
-    # What follows the prefix needs no look when it may be anything.
-    anything = rule.match == prefix + b"*"
-    pattern = b"" if anything else lua_pattern(rule.match)
-    if pattern is None:
-        raise ValueError(f"the rule {rule.name!r} has too many stars to be looked for")
-    return prefix, pattern, " ".join(rule.types), rule.ttl.value, int(rule.json)
 
 
 async def with_marks(node: Node, wrong: Sequence[Wrong], *, cluster: bool) -> list[Wrong]:
