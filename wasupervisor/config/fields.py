@@ -42,13 +42,16 @@ class ListOf(NamedTuple):
     least: int = 0
     words: tuple[str, ...] = ()
     """Words that may stand in place of the list."""
+    alone: bool = False
+    """Whether a single item may stand there without the brackets."""
 
     @property
     def wants(self) -> str:
         """What to write."""
         item = self.item.wants if isinstance(self.item, Rule) else "mappings"
         listed = f"a list [...] of: {item}"
-        return " or ".join((*self.words, listed))
+        single = (item,) if self.alone else ()
+        return " or ".join((*self.words, *single, listed))
 
 
 class Example(NamedTuple):

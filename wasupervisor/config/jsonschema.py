@@ -51,7 +51,10 @@ def _value(rule: Rule | ListOf | type[Section]) -> dict[str, Any]:
     items: dict[str, Any] = {"type": "array", "items": _value(rule.item)}
     if rule.least:
         items["minItems"] = rule.least
-    return {"anyOf": [{"enum": list(rule.words)}, items]} if rule.words else items
+    arms = [{"enum": list(rule.words)}] if rule.words else []
+    if rule.alone:
+        arms.append(_value(rule.item))
+    return {"anyOf": [*arms, items]} if arms else items
 
 
 def _description(field: Field) -> str:

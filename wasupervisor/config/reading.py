@@ -170,6 +170,9 @@ class Reading:
     def _list(self, rule: ListOf, node: yaml.Node, path: str) -> Any:
         if isinstance(node, yaml.ScalarNode) and node.value in rule.words:
             return node.value
+        if rule.alone and isinstance(node, yaml.ScalarNode):
+            item = self._value(rule.item, node, path)
+            return item if item is _BAD else (item,)
         if not isinstance(node, yaml.SequenceNode):
             self._fail(node, path, f"cannot be {_what(node)}: write {rule.wants}")
             return _BAD

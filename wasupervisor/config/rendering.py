@@ -40,7 +40,8 @@ def plain_value(field: Field, value: Any) -> Plain:
         if isinstance(value, str):
             return value
         item = field.rule.item
-        return [plain(entry) if isinstance(item, type) else item.plain(entry) for entry in value]
+        items = [plain(entry) if isinstance(item, type) else item.plain(entry) for entry in value]
+        return items[0] if field.rule.alone and len(items) == 1 else items
     if isinstance(field.rule, type) or (value is None and field.nullable):
         return None
     return field.rule.plain(value)
@@ -63,7 +64,8 @@ def sample() -> str:
 
 def comment_of(field: Field) -> str:
     """What the sample and the JSON Schema say of a key."""
-    return f"{field.rule.hint}; {field.comment}" if isinstance(field.rule, Choice) else field.comment
+    rule = field.rule.item if isinstance(field.rule, ListOf) and field.rule.alone else field.rule
+    return f"{rule.hint}; {field.comment}" if isinstance(rule, Choice) else field.comment
 
 
 def _rows(field: Field, off: bool = False) -> _Rows:

@@ -9,9 +9,10 @@ from typing import Annotated
 import msgspec
 
 from wasupervisor.config.fields import Complaint, Example, ListOf, Place, Section
+from wasupervisor.config.globs import MOST_STARS, OURS, literal_beginning, stars_in
 from wasupervisor.config.recovery import Recovery
 from wasupervisor.config.redis_url import RedisUrl
-from wasupervisor.config.rules import Choice, Count, Duration, OrNever, Ready, Share, Size, Word
+from wasupervisor.config.rules import Choice, Count, Duration, Flag, OrNever, Ready, Share, Size, Word
 from wasupervisor.config.secret import Secret
 from wasupervisor.config.texts import (
     Address,
@@ -172,11 +173,32 @@ class Uplink(Section, frozen=True, kw_only=True):
 class RedisRule(Section, frozen=True, kw_only=True):
     """Of which type keys are."""
 
-    match: Annotated[str, Text(), "a glob of keys", Example('"app:session:*"')]
+    match: Annotated[str, Text(), "a glob of keys, as Redis reads it", Example('"app:session:*"')]
     type: Annotated[
-        str, Choice("string", "hash", "list", "set", "zset", "stream"), "what they must be", Example("string")
+        tuple[str, ...],
+        ListOf(Choice("string", "hash", "list", "set", "zset", "stream"), least=1, alone=True),
+        "what they must be; or a [list]",
+        Example("string"),
     ]
-    ttl: Annotated[str, Choice("none", "required", "any"), "whether they expire"] = "any"
+    ttl: Annotated[str, Choice("none", "required", "any"), "whether they expire; a wrong one is only reported"] = "any"
+    json: Annotated[bool, Flag(), "whether a string must look like JSON; one that does not is only reported"] = False
+    credentials: Annotated[bool, Flag(), "whether a session is logged in by it"] = False
+    on_wrong: Annotated[str, Choice("quarantine", "report"), "what becomes of one of a wrong type"] = "quarantine"
+
+    def complaints(self) -> Iterator[Complaint]:
+        """Nobody knows the role of every key; and the server must be able to ask it of many keys."""
+        beginning = literal_beginning(self.match)
+        if beginning.startswith(OURS):
+            yield Complaint(("match",), f"cannot begin with {OURS} for those keys are wasupervisor's own")
+        elif OURS.startswith(beginning):
+            wide = "cannot be so wide: it would touch keys whose role is unknown; name a prefix, such as app:*"
+            yield Complaint(("match",), wide)
+        if stars_in(self.match) > MOST_STARS:
+            yield Complaint(
+                ("match",), f"cannot hold more than {MOST_STARS} stars: they would hold Redis up; write a rule for each"
+            )
+        if self.json and "string" not in self.type:
+            yield Complaint(("json", "type"), "cannot be true: only a string can be JSON; add string to `type`")
 
 
 class RedisTls(Section, frozen=True, kw_only=True):

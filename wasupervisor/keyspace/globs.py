@@ -17,7 +17,7 @@ Bytes = frozenset[int]
 _ANY: Bytes = frozenset(range(256))
 _STAR, _QUESTION, _OPEN, _CLOSE, _NOT, _TO, _BACKSLASH = b"*?[]^-\\"
 _SPECIAL = re.compile(rb"([*?\[\\])")
-_MOST_STARS = 3
+MOST_STARS = 3
 """Each star of a Lua pattern multiplies the time that a long key may take, and Redis serves nobody meanwhile."""
 
 
@@ -63,7 +63,7 @@ def lua_pattern(glob: bytes) -> bytes | None:
     plain, also within a set; `.` is every byte; ranges compare unsigned bytes.
     """
     *before, last = _segments(glob)
-    if len(before) > _MOST_STARS:
+    if len(before) > MOST_STARS:
         return None
     parts = [b"".join(_lua_set(place) for place in segment) for segment in (*before, last)]
     if before and not last:

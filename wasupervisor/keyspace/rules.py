@@ -52,7 +52,7 @@ class Rule(Value, frozen=True):
 
 def own_rule(
     match: str,
-    types: Sequence[str],
+    type: Sequence[str],  # noqa: A002 - the key of the configuration
     *,
     ttl: str = "any",
     json: bool = False,
@@ -67,7 +67,7 @@ def own_rule(
     return Rule(
         f"keys of your rule {match}",
         match.encode(),
-        tuple(types),
+        tuple(type),
         Ttl(ttl),
         json=json,
         credentials=credentials,

@@ -14,6 +14,7 @@ from wasupervisor.config.problems import ConfigError
 
 Problems = Callable[..., list[str]]
 GATEWAY = "gateway: {kind: waha, url: 'http://127.0.0.1:3000'}\n"
+RULE = "redis: {{url: 'redis://h', rules: [{{{}}}]}}"
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_file(problems_of: Problems) -> None:
@@ -133,6 +134,20 @@ def test_the_traps_of_yaml_are_told_and_not_fallen_into(problems_of: Problems, t
         ("recovery: {maintenance: {hours: '25:00-26:00'}}", "hours: cannot be '25:00-26:00': write hours such as \"03"),
         ("recovery: {maintenance: {hours: '03:00-03:00'}}", "the start is the end"),
         ("recovery: {maintenance: {hours: '03:00-05:00', zone: '../x'}}", "zone: cannot be this: write a time zone"),
+        (RULE.format("match: '*', type: hash"), "rules[0].match: cannot be so wide: it would touch keys whose role is"),
+        (RULE.format("match: '*:session', type: hash"), "match: cannot be so wide"),
+        (RULE.format("match: '?app:*', type: hash"), "match: cannot be so wide"),
+        (RULE.format("match: 'w*', type: hash"), "match: cannot be so wide"),
+        (RULE.format("match: 'wasupervisor:*', type: hash"), "cannot begin with wasupervisor: for those keys are"),
+        (RULE.format("match: 'wasupervisor:q*', type: hash"), "cannot begin with wasupervisor: for those keys are"),
+        (RULE.format("match: 'wa\\supervisor:q*', type: hash"), "cannot begin with wasupervisor: for those keys"),
+        (RULE.format("match: 'a*b*c*d*', type: hash"), "match: cannot hold more than 3 stars"),
+        (RULE.format("match: 'a:*', type: hash, json: true"), "json: cannot be true: only a string can be JSON"),
+        (RULE.format("match: 'a:*', type: strin"), "type: cannot be 'strin': choose string or hash or list"),
+        (RULE.format("match: 'a:*', type: [hash, no]"), "type[1]: cannot be 'no': choose string or hash or list"),
+        (RULE.format("match: 'a:*', type: []"), "type: cannot be an empty list: write string | hash | list | set"),
+        (RULE.format("match: 'a:*', type: {}"), "type: cannot be a mapping: write string | hash | list | set"),
+        (RULE.format("match: 'a:*', type: hash, on_wrong: delete"), "on_wrong: cannot be 'delete': choose quarantine"),
         ("redis: {url: 'http://h'}", "redis.url: cannot be read as a URL: write one that begins with redis:// or"),
     ],
 )

@@ -76,6 +76,7 @@ alerts: [{to: 'https://example.org/x', on: [needs_human], remind: null}]
     assert settings.redis.url == Secret("redis://:pw@127.0.0.1/6")
     assert settings.redis.repair == "off"
     assert settings.redis.rules[0].ttl == "required"
+    assert settings.redis.rules[0].type == ("string",)
     assert settings.health.listen == Address("::1", 8090)
     assert settings.health.ready_when == ReadyWhen(share=0.8)
     assert settings.health.haproxy_agent == Address("127.0.0.1", 8091)
