@@ -269,7 +269,8 @@ async def connect(
     except TimeoutError:
         await servers.aclose()
         where = ", ".join(str(place) for place in address.places)
-        raise KeyspaceError(RedisTrouble.TIMED_OUT, f"{where} did not answer in {timeout:g} s") from None
+        hint = "; is it a port that speaks TLS?" if with_tls else ""
+        raise KeyspaceError(RedisTrouble.TIMED_OUT, f"{where} did not answer in {timeout:g} s{hint}") from None
     except BaseException:
         await servers.aclose()
         raise

@@ -56,6 +56,9 @@ class Wire:
         wire = cls(_connection(place, way), place, way)
         try:
             await wire._connect()
+        except KeyspaceError as error:
+            await wire.drop()
+            raise _cut_at_login(place, way) if error.trouble is RedisTrouble.CUT else error from None
         except BaseException:
             await wire.drop()
             raise
@@ -178,6 +181,14 @@ def _connection(place: Place, way: Way) -> AbstractConnection:
     for attribute in ("driver_info", "lib_name", "lib_version"):
         setattr(connection, attribute, None)
     return connection
+
+
+def _cut_at_login(place: Place, way: Way) -> KeyspaceError:
+    """No command was on the way yet. What TLS 1.3 has to say against us often comes too late to be read."""
+    hint = "if it speaks only TLS, write rediss:// in redis.url"
+    if way.context is not None:
+        hint = "if it asks for a certificate, set redis.tls.cert_file and redis.tls.key_file to one that it trusts"
+    return KeyspaceError(RedisTrouble.UNREACHABLE, f"{place} ended the connection at the login: {hint}")
 
 
 def _name(command: Sequence[Word]) -> str:
