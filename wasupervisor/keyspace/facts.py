@@ -40,7 +40,7 @@ class Facts(Value, frozen=True):
     evicted: int | None = None
     """Keys, since the server's start or CONFIG RESETSTAT."""
     evicted_lately: int | None = None
-    """Of these, since the facts before of the same process."""
+    """Of these, since the facts before."""
     save: str | None = None
     """When a snapshot is made; empty: never."""
     aof: bool | None = None
@@ -136,9 +136,10 @@ def _is_ok(info: Info, name: str) -> bool | None:
 
 def _evicted_lately(info: Info, before: Facts | None) -> int | None:
     now = info.number("evicted_keys")
-    if now is None or before is None or before.evicted is None or before.run_id != (info.text("run_id") or ""):
+    if now is None or before is None or before.evicted is None:
         return None
-    return now if now < before.evicted else now - before.evicted
+    is_new = before.run_id != (info.text("run_id") or "") or now < before.evicted
+    return now if is_new else now - before.evicted
 
 
 async def _settings(node: Node) -> tuple[dict[str, str], str]:
