@@ -40,6 +40,8 @@ BY_HAND = [
     (b"[abc]", b"b", True),
     (b"[^a]", b"a", False),
     (b"[^a]", b"b", True),
+    (b"[^a]", b"^", True),
+    (b"[a^]", b"^", True),
     (b"[!a]", b"!", True),
     (b"[z-a]", b"m", True),
     (b"[a-z]", b"-", False),
