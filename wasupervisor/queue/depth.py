@@ -190,7 +190,7 @@ class _Job(NamedTuple):
     due: float | None
     """Seconds since the epoch."""
     jumps: bool
-    """LIFO, or with a priority of Bull: it stands at the end where jobs are taken though others are older."""
+    """LIFO, or with a priority: it is taken though others are older."""
 
 
 class _Found(NamedTuple):
@@ -261,8 +261,7 @@ def _due(found: _Found) -> Iterator[float]:
     for suffix in ("wait", "paused", "prioritized"):
         _number, *ends = found.values.get(suffix, [0])
         first, last = ([_job(one) for one in ends] + [_Job(None, False)] * 2)[:2]
-        both = suffix == "prioritized" or first.jumps
-        yield from (one.due for one in (first, last)[: 2 if both else 1] if one.due is not None)
+        yield from (one.due for one in (first, last)[: 2 if first.jumps else 1] if one.due is not None)
 
 
 def _job(fields: list[bytes | None] | None) -> _Job:

@@ -100,6 +100,23 @@ async def test_what_only_marks_a_delayed_job_is_no_waiting_one(
         assert (client.llen("bull:q:wait") == 1) is (library == "bullmq4"), "the marker of version 4 is what is tested"
 
 
+async def test_behind_such_a_mark_the_age_of_the_next_job_is_seen(bull: Bull, redis_server: RedisServer) -> None:
+    bull.add("bullmq4", "q", 1, delay=3_600_000)
+    bull.add("bullmq4", "q", 2)
+    (one,) = await read(redis_server, "q", ahead=60.0)
+    assert one.waiting == 2
+    assert one.oldest_seconds == pytest.approx(60.0, abs=5.0)
+
+
+async def test_bull_before_3_18_notes_a_pause_in_one_place_only(bull: Bull, redis_server: RedisServer) -> None:
+    bull.add("bull", "q", 1)
+    bull.call("bull", "q", "pause")
+    with redis_server.client() as client:
+        assert client.delete("bull:q:meta") == 1
+    (one,) = await read(redis_server, "q")
+    assert (one.flavour, one.paused, one.waiting) == ("bull", True, 1)
+
+
 async def test_a_paused_bull_queue_that_was_resumed_is_not_taken_for_bullmq(
     bull: Bull, redis_server: RedisServer
 ) -> None:
@@ -148,6 +165,31 @@ async def test_a_low_priority_that_starves_is_seen(bull: Bull, redis_server: Red
         client.hincrby(f"bull:q:{starved}", "timestamp", -900_000)
     (one,) = await read(redis_server, "q")
     assert one.oldest_seconds == pytest.approx(900.0, abs=5.0)
+
+
+@pytest.mark.parametrize("library", ["bull", "bullmq3"])
+async def test_a_job_that_others_with_a_priority_overtook_is_seen(
+    library: str, bull: Bull, redis_server: RedisServer
+) -> None:
+    (overtaken,) = bull.add(library, "q")
+    bull.add(library, "q", 2, priority=1)
+    with redis_server.client() as client:
+        client.hincrby(f"bull:q:{overtaken}", "timestamp", -900_000)
+    (one,) = await read(redis_server, "q")
+    assert one.oldest_seconds == pytest.approx(900.0, abs=5.0)
+
+
+async def test_a_job_of_yesterday_that_was_put_back_behind_others_does_not_count(
+    bull: Bull, redis_server: RedisServer
+) -> None:
+    (old,) = bull.add("bullmq", "q")
+    bull.work("bullmq", "q", "failed", 1)
+    bull.add("bullmq", "q")
+    with redis_server.client() as client:  # as their scripts put it back
+        client.hincrby(f"bull:q:{old}", "timestamp", -86_400_000)
+        client.lpush("bull:q:wait", old)
+    (one,) = await read(redis_server, "q")
+    assert one.oldest_seconds == pytest.approx(0.0, abs=5.0)
 
 
 async def test_a_clock_that_is_behind_makes_no_negative_age(bull: Bull, redis_server: RedisServer) -> None:
