@@ -156,7 +156,8 @@ def _recover(draft: Draft, scene: Scene, name: str) -> Answer:
         return Verdict.ACCEPTED, "it works; nothing is to be done", None
     if session.attempt is not None:
         return Verdict.WITHHELD, f"{session.attempt.kind} is under way or being verified already", None
-    if session.condition is Condition.STOPPED or session.parked:
+    waited = session.state is State.STOPPED and session.condition in (Condition.NEEDS_HUMAN, Condition.FATAL)
+    if session.condition is Condition.STOPPED or session.parked or waited:
         return _start_stopped(draft, scene, name)
     if session.condition is Condition.FATAL and TABLE[session.told].nature is Nature.FATAL:
         return _nothing(name, session, scene)

@@ -396,3 +396,20 @@ def test_a_recover_in_the_same_cycle_as_a_pause_was_performed_all_the_same() -> 
     replies = {one.order_id: one.verdict for one in stage.look().replies}
     assert replies == {"o1": Verdict.WITHHELD, "o2": Verdict.ACCEPTED}
     assert stage.made == []
+
+
+def test_recover_starts_what_waited_for_a_person_and_was_stopped_with_the_gateway() -> None:
+    """Seed 803484: it was linked again, and nothing started it."""
+    stage = Stage().healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.change(starting())
+    stage.run(5)
+    stage.change(failed())
+    stage.run(20)
+    assert stage.health().condition is Condition.FATAL
+    stage.begin_anew(stopped("a"), working("b"))
+    stage.run(60)
+    assert stage.health().condition is Condition.FATAL
+    stage.order(OrderKind.RECOVER)
+    assert stage.made[-1] == (RemedyKind.START_SESSION, "a")
