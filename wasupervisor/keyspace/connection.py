@@ -88,7 +88,9 @@ class Node:
                     failed = next((one for one in replies if isinstance(one, KeyspaceError)), None)
                 except KeyspaceError as error:
                     failed, replies = error, []
-                if failed is not None and failed.trouble in _LOOK_AGAIN:
+                if failed is None:
+                    self._servers.trust(self)
+                elif failed.trouble in _LOOK_AGAIN:
                     self._servers.doubt(self)
                     await self._servers.settle()
         except TimeoutError:
@@ -167,12 +169,15 @@ class Servers:
         self._way = way
         self._nodes: dict[Place, Node] = {}
         self._found = Found(())
-        self._doubted: list[Place] | None = []
+        self._doubted: set[Place] = set()
         self._asking = anyio.Lock()
 
     @property
     def nodes(self) -> tuple[Node, ...]:
-        """All that hold keys. Others after a failover, or when a cluster changed: do not keep them between cycles."""
+        """All that hold keys. Others after a failover, or when a cluster changed: do not keep them between cycles.
+
+        A node that is none of them any more raises MOVED.
+        """
         return tuple(self._nodes.values())
 
     def node_of(self, key: bytes) -> Node:
@@ -194,16 +199,24 @@ class Servers:
         return self._finder.is_cluster
 
     def doubt(self, node: Node) -> None:
-        """This one had trouble: before the next call it is asked anew who the primaries are."""
+        """This one had trouble: until it serves again, it is asked before each call who the primaries are."""
         if self._finder.may_change:
-            self._doubted = [node.place]
+            self._doubted.add(node.place)
+
+    def trust(self, node: Node) -> None:
+        """This one served."""
+        self._doubted.discard(node.place)
 
     async def settle(self) -> None:
-        """Ask who the primaries are, if there is doubt. Where nobody knows, all stays as it was, and the doubt too."""
-        if self._doubted is None:
+        """Ask who the primaries are, if there is doubt. Where nobody knows all stays as it was.
+
+        Each call does that by itself. Who does it before `nodes` or `node_of`, once a cycle, gets the new ones at once,
+        and not MOVED at the next call. Never raises; waits at most half of `timeout`.
+        """
+        if not self._doubted:
             return
         async with self._asking:
-            if self._doubted is not None:
+            if self._doubted:
                 with suppress(KeyspaceError):
                     await self.find()
 
@@ -213,11 +226,11 @@ class Servers:
         Raises:
             KeyspaceError: nobody said.
         """
-        found = await self._finder.find(self._doubted or [], self.timeout / 2)
+        found = await self._finder.find(tuple(self._doubted), self.timeout / 2)
         gone = [node for place, node in self._nodes.items() if place not in found.places]
         self._nodes = {place: self._nodes.get(place) or Node(place, self._way, self) for place in found.places}
         self._found = found
-        self._doubted = None
+        self._doubted &= set(found.places)
         for node in gone:
             await node._close()
 
