@@ -6,7 +6,7 @@ import math
 import pwd
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 from urllib.parse import unquote
 
 import anyio
@@ -24,6 +24,7 @@ from wasupervisor.store.errors import StoreError
 
 if TYPE_CHECKING:
     from wasupervisor.gateways.operator import QrAnswer
+    from wasupervisor.runtime.queues import Ordered
 
 STATUS_OF: dict[Verdict, int] = {
     Verdict.ACCEPTED: 202,
@@ -49,6 +50,14 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """As in the configuration: `30m`, `1h`."""
 
 
+class RetryWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `/queue/retry-failed`."""
+
+    queue: str | None = None
+    """None: all that are configured."""
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
 class Daemon(Protocol):
     """What the control socket needs of the daemon."""
 
@@ -58,6 +67,10 @@ class Daemon(Protocol):
 
     async def show_qr(self, session: str, by: str) -> QrAnswer:
         """Fetch the QR code of a session for somebody; that it may be, is on the books."""
+        ...
+
+    async def retry_failed(self, queue: str | None, limit: int | None, by: str) -> Ordered:
+        """Put failed jobs back for somebody, and journal it."""
         ...
 
     async def history(
@@ -113,6 +126,8 @@ class Control:
             return await self._history(request) if request.method in ("GET", "HEAD") else _only("GET, HEAD")
         if (asked := self._qr.fullmatch(request.path)) is not None:
             return await self._show_qr(request, unquote(asked[1])) if request.method == "GET" else _only("GET")
+        if request.path == "/queue/retry-failed":
+            return await self._retry_failed(request) if request.method == "POST" else _only("POST")
         for pattern, verb in self._verbs:
             match = pattern.fullmatch(request.path)
             if match is not None:
@@ -177,6 +192,16 @@ class Control:
         if answer.code is None:
             return _response(replace(reply, verdict=Verdict.WITHHELD, text=answer.text))
         return Response.json(200, {**_body(reply), "text": answer.text, "qr": answer.code})
+
+    async def _retry_failed(self, request: Request) -> Response:
+        try:
+            wish = msgspec.json.decode(request.body or b"{}", type=RetryWish)
+        except msgspec.MsgspecError as error:
+            return _bad(f"cannot read the request's body: {error}")
+        ordered = await self._daemon.retry_failed(wish.queue, wish.limit, await _who(request))
+        if ordered.error is not None:
+            return Response.json(409, {"error": ordered.error})
+        return Response.json(200, {"queues": [msgspec.structs.asdict(one) for one in ordered.queues]})
 
     async def _history(self, request: Request) -> Response:
         query = {key: values[-1] for key, values in request.query.items()}

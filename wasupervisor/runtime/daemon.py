@@ -36,6 +36,7 @@ from wasupervisor.store.errors import StoreError
 
 if TYPE_CHECKING:
     from wasupervisor.gateways.operator import QrAnswer
+    from wasupervisor.runtime.queues import Ordered
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,13 @@ class Daemon:
         answer = await fetch_qr(self._reloader.settings.gateway, session, self._clock)
         self._parts.cycle.note(qr_entry(session, by, answer))
         return answer
+
+    async def retry_failed(self, queue: str | None, limit: int | None, by: str) -> Ordered:
+        """Put failed jobs of the queues back for somebody; the journal says for whom, and what came of it."""
+        # Loaded for the first who asks: most daemons never are.
+        from wasupervisor.runtime.queues import order_retry  # noqa: PLC0415
+
+        return await order_retry(self._reloader.settings, queue, limit, by, self._parts.cycle.note)
 
     async def history(
         self,

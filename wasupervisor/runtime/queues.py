@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import asdict
 
 from wasupervisor.config.redis_url import Place, redis_address
 from wasupervisor.config.schema import Queue, Redis, Settings
+from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.queue.depth import Depth, depths
 from wasupervisor.queue.retry import Retried, RetryError, journal_text, plan, retry_failed
@@ -54,26 +55,30 @@ async def put_back(
         return await retry_failed(steps, queue.prefix, _client_options(redis, servers.nodes[0].place))
 
 
+class Ordered(NamedTuple):
+    """What became of an order to put failed jobs back."""
+
+    queues: tuple[Retried, ...] = ()
+    error: str | None = None
+    """Why nothing at all was done."""
+
+
 async def order_retry(
     settings: Settings, name: str | None, limit: int | None, by: str, note: Callable[[Entry], None]
-) -> tuple[Retried, ...]:
-    """`put_back` for somebody who asked the daemon; the journal has it before and after.
-
-    Raises:
-        As `put_back`.
-    """
+) -> Ordered:
+    """`put_back` for somebody who asked the daemon; the journal has it before and after."""
     which = "all queues" if name is None else f"queue {name!r}"
     most = "" if limit is None else f", at the most {limit}"
     asked = f"{by or 'somebody'} orders the failed jobs of {which} put back{most}"
     note(Entry(kind=EntryKind.ORDER, text=asked))
     try:
         done = await put_back(settings, name, limit)
-    except Exception as error:
+    except (NoQueueError, RetryError, KeyspaceError) as error:
         note(Entry(kind=EntryKind.REDIS, text=f"no failed job was put back: {error}", warn=True))
-        raise
+        return Ordered(error=str(error))
     for one in done:
         note(Entry(kind=EntryKind.REDIS, text=journal_text(one), warn=not one.done))
-    return done
+    return Ordered(done)
 
 
 def configured(settings: Settings, name: str | None = None) -> tuple[Queue, Redis]:

@@ -20,11 +20,13 @@ from wasupervisor.gateways.operator import QrAnswer
 from wasupervisor.model.journal import Entry, EntryKind, Recorded
 from wasupervisor.model.remedies import Order, OrderKind, Reply, Verdict
 from wasupervisor.model.sessions import Reason
+from wasupervisor.queue.retry import Retried
 from wasupervisor.report.connection import Request, Response
 from wasupervisor.report.http import Server
 from wasupervisor.runtime import control as control_module
 from wasupervisor.runtime.control import Control
 from wasupervisor.runtime.inbox import Inbox
+from wasupervisor.runtime.queues import Ordered
 from wasupervisor.runtime.reload import Reloaded
 from wasupervisor.store.errors import StateUnwritable
 
@@ -65,6 +67,7 @@ class Daemon:
         self.orders: list[Order] = []
         self.reloaded = Reloaded(True, "taken")
         self.qr = QrAnswer("2@secret", "valid for 20 s")
+        self.retried = Ordered((Retried(queue="a b", number=2, text="2 failed jobs wait again"),))
         self.asked: list[tuple[Any, ...]] = []
         self.error: Exception | None = None
         self._woken = anyio.Event()
@@ -88,6 +91,10 @@ class Daemon:
     async def show_qr(self, session: str, by: str) -> QrAnswer:
         self.asked.append((session, by))
         return self.qr
+
+    async def retry_failed(self, *arguments: Any) -> Ordered:
+        self.asked.append(arguments)
+        return self.retried
 
     async def history(self, *arguments: Any) -> list[Recorded]:
         if self.error is not None:
@@ -292,6 +299,7 @@ async def test_a_pause_that_makes_no_sense_says_why(tmp_path: Path, body: object
         ("PUT", "/pause", "POST"),
         ("DELETE", "/reload", "POST"),
         ("OPTIONS", "/resume", "POST"),
+        ("GET", "/queue/retry-failed", "POST"),
         ("POST", "/history", "GET, HEAD"),
         ("POST", "/sessions/s1/qr", "GET"),
         ("HEAD", "/sessions/s1/qr", "GET"),
@@ -308,7 +316,7 @@ async def test_another_method_than_the_verbs_own_changes_nothing(
 
 @pytest.mark.parametrize(
     "path",
-    ["/gateway/stop", "/redis/check", "/queue/retry-failed", "/sessions/a/b/restart", "/pause/"],
+    ["/gateway/stop", "/redis/check", "/queue/status", "/sessions/a/b/restart", "/pause/"],
 )
 async def test_what_is_not_built_goes_to_the_read_only_routes_which_do_not_know_it(tmp_path: Path, path: str) -> None:
     async with daemon(tmp_path) as it:
@@ -324,6 +332,31 @@ async def test_a_reload_answers_whether_it_was_taken_and_what_is_wrong(tmp_path:
         bad = await it.call("POST", "/reload")
     assert (good.status, good.json) == (200, {"reloaded": True, "text": "taken", "problems": []})
     assert (bad.status, bad.json) == (422, {"reloaded": False, "text": "kept", "problems": ["one", "two"]})
+
+
+async def test_failed_jobs_are_put_back_for_whom_asked_and_no_more_than_the_limit(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call("POST", "/queue/retry-failed", {"queue": "a b", "limit": 7})
+        await it.call("POST", "/queue/retry-failed")
+    assert answer.status == 200
+    assert answer.json == {"queues": [{"queue": "a b", "number": 2, "text": "2 failed jobs wait again", "done": True}]}
+    assert it.asked == [("a b", 7, ME), (None, None, ME)]
+
+
+async def test_why_no_failed_job_can_be_put_back_is_told(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        it.retried = Ordered(error="no queue is configured")
+        answer = await it.call("POST", "/queue/retry-failed")
+    assert (answer.status, answer.json) == (409, {"error": "no queue is configured"})
+
+
+@pytest.mark.parametrize("body", [{"limit": 0}, {"limit": "all"}, {"queues": ["a"]}, b"{"])
+async def test_an_order_to_the_queues_that_makes_no_sense_does_nothing(tmp_path: Path, body: object) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call("POST", "/queue/retry-failed", body)
+    assert answer.status == 400
+    assert answer.json["error"].startswith("cannot read the request's body: ")
+    assert it.asked == []
 
 
 async def test_the_journal_is_asked_as_the_query_says(tmp_path: Path) -> None:
