@@ -16,6 +16,8 @@ BOOKED_BEFORE = 60.0
 """Seconds that may lie between the booking of a restart and its call: it is drained, and looked at once more."""
 STORE_READ_WITHIN = 2.0
 """Seconds: the age up to which a reading of the store still counts right before a restart of the gateway."""
+LOOK_TAKES = 10.0
+"""Seconds: the longest look."""
 PROCESS_REASONS = (Reason.GATEWAY_HUNG, Reason.GATEWAY_GONE)
 
 
@@ -88,7 +90,9 @@ class GatewayPromises(StepPromises):
     def _restart_is_needed(self, remedy: Remedy, seen: Observation) -> None:
         """In truth: a gateway that answers and whose sessions are all well is left alone."""
         world = self.site.world
-        answers = world.alive and world.frozen_since is None and not self.site.door.lies
+        # What a look was told that began while the port lied is a lie too.
+        lied = self.site.door.lies or self.site.now - self.site.door.lied_until <= LOOK_TAKES
+        answers = world.alive and world.frozen_since is None and not lied
         wanted = remedy.sessions or (tuple(world.sessions) if remedy.cause not in PROCESS_REASONS else ())
         unwell = [name for name in wanted if not world.state_of(world.sessions[name])["healthy"]]  # type: ignore[arg-type]
         if answers and not unwell:

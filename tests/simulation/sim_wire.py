@@ -47,6 +47,8 @@ class Door:
         self.world = world
         self._http = WahaHttp(world) if isinstance(world, WahaWorld) else EvolutionHttp(world)
         self._faults: list[_Active] = []
+        self.lied_until = -1e9
+        """When a lie ended last."""
 
     @property
     def lies(self) -> bool:
@@ -103,6 +105,7 @@ class Door:
     def _calm(self, active: _Active) -> None:
         if active in self._faults:
             self._faults.remove(active)
+            self.lied_until = self.world.now
             active.over.finish(None)
 
     def _truth(self, request: Request) -> Pending[Answered]:
