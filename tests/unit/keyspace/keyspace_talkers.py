@@ -9,6 +9,9 @@ from contextlib import asynccontextmanager
 Answer = Callable[[list[bytes]], bytes | None]
 """What is sent for one command; None cuts the connection, b"" leaves it without an answer."""
 
+CUT = b"<cut>"
+"""At the end of an answer: the connection is cut after what stands before it."""
+
 
 def ok(command: list[bytes]) -> bytes:
     """Agrees to all."""
@@ -33,7 +36,9 @@ async def talker(answer: Answer, greeting: bytes = b"") -> AsyncIterator[int]:
                 said = answer(words)
                 if said is None:
                     break
-                writer.write(said)
+                writer.write(said.removesuffix(CUT))
+                if said.endswith(CUT):
+                    break
         except (ValueError, OSError, asyncio.IncompleteReadError):
             pass
         writer.close()

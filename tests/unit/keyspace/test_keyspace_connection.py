@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from keyspace_talkers import ok, talker
+from keyspace_talkers import CUT, ok, talker
 from redis_fixtures import RedisServer
 
 from wasupervisor.keyspace.connection import Script, Servers, connect
@@ -248,6 +248,18 @@ async def test_a_late_reply_is_never_given_to_the_next_call(own_redis: RedisServ
         with anyio.move_on_after(SOON / 4) as given_up:
             await node.call("GET", "first")
         assert given_up.cancelled_caught
+        errors: list[RedisTrouble] = []
+
+        async def ask() -> None:
+            with pytest.raises(KeyspaceError) as caught:
+                await node.call("GET", "first")
+            errors.append(caught.value.trouble)
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                for _ in range(10):  # more than there are connections
+                    group.start_soon(ask)
+        assert errors == [RedisTrouble.TIMED_OUT] * 10
         own_redis.send(signal.SIGCONT)
         servers.timeout = 5.0
         for _ in range(5):
@@ -322,7 +334,8 @@ async def test_a_name_that_nobody_knows_is_told() -> None:
 @pytest.mark.parametrize(
     ("answer", "trouble", "text"),
     [
-        (b"$5\r\nab", RedisTrouble.CUT, "broke during GET"),
+        (b"$5\r\nab", RedisTrouble.TIMED_OUT, "did not answer in"),
+        (b"$5\r\nab" + CUT, RedisTrouble.CUT, "broke during GET"),
         (b"", RedisTrouble.CUT, "broke during GET"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", RedisTrouble.CUT, "does not speak the protocol of Redis"),
         (b"-LOADING Redis is loading the dataset in memory\r\n", RedisTrouble.LOADING, "still loading"),
@@ -349,15 +362,11 @@ async def test_what_is_answered_is_told_and_the_next_call_is_whole(
         return b"$4\r\ngood\r\n" if asked > 1 else answer or None
 
     async with talker(answers) as port, await connect(f"redis://u:hunter2@127.0.0.1:{port}") as servers:
-        with anyio.move_on_after(SOON):  # what is cut short has no end of its own here
-            servers.timeout = SOON / 2
-            with pytest.raises(KeyspaceError) as caught:
-                await servers.nodes[0].call("GET", "k")
+        servers.timeout = SOON if trouble is RedisTrouble.TIMED_OUT else 5.0
+        with pytest.raises(KeyspaceError) as caught:
+            await servers.nodes[0].call("GET", "k")
+        _is(caught.value, trouble, text)
         servers.timeout = 5.0
-        if answer.startswith(b"$5"):
-            _is(caught.value, RedisTrouble.TIMED_OUT)
-        else:
-            _is(caught.value, trouble, text)
         assert await servers.nodes[0].call("GET", "k") == b"good"
 
 
