@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from typing import Any
@@ -153,6 +154,12 @@ async def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.Mon
 async def test_it_ends_at_its_deadline(redis_server: RedisServer) -> None:
     (done,) = await carry_out(redis_server, Step("q", 1), within=0.0)
     assert (done.number, done.done) == (0, False)
+    assert done.text == "0 failed jobs wait again; then it ended: it took too long"
+
+
+async def test_a_redis_that_hangs_holds_nobody_beyond_the_deadline(own_redis: RedisServer) -> None:
+    own_redis.send(signal.SIGSTOP)
+    (done,) = await carry_out(own_redis, Step("q", 1), within=0.2)
     assert done.text == "0 failed jobs wait again; then it ended: it took too long"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from wasupervisor.config.redis_url import Place
 from wasupervisor.config.schema import Gateway, Queue, Redis, RedisTls, Settings
 from wasupervisor.config.secret import Secret
 from wasupervisor.model.journal import Entry, EntryKind
-from wasupervisor.queue.retry import BULL
+from wasupervisor.queue.retry import BULL, Retried
 from wasupervisor.runtime.queues import _client_options, look, order_retry, put_back
 
 pytestmark = pytest.mark.anyio
@@ -107,3 +108,22 @@ async def test_an_order_that_cannot_be_carried_out_is_journaled_with_why() -> No
     assert notes[0].text == "somebody orders the failed jobs of queue 'q' put back"
     assert notes[1].warn
     assert "hunter2" not in notes[1].text
+
+
+async def test_the_user_of_the_documentation_can_put_jobs_back(bull: Bull, redis_server: RedisServer) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "redis.md").read_text(encoding="utf-8")
+    users = re.findall(r"^ACL SETUSER wasupervisor (.*?)^```", text, re.MULTILINE | re.DOTALL)
+    extra = re.search(r"^`(\+script\|load .*)`\.$", text, re.MULTILINE)
+    assert extra is not None
+    words = " ".join((*users, extra[1])).replace("\\\n", " ").replace("PASSWORD", "secret").split()
+    bull.add("bullmq", "q", 2)
+    bull.work("bullmq", "q", "failed", 2)
+    with redis_server.client() as client:
+        client.script_flush()
+        client.execute_command("ACL", "SETUSER", "documented", "reset", *words)
+        try:
+            settings = settings_for(redis_server.url.replace("//", "//documented:secret@"), "q")
+            done = await put_back(settings, None, None)
+        finally:
+            client.acl_deluser("documented")
+    assert done == (Retried(queue="q", number=2, text="2 failed jobs wait again"),)
