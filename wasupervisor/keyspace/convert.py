@@ -89,6 +89,8 @@ async def _make(servers: Servers, wrong: Wrong) -> Made | WhyNot:
     if is_counter(wrong):
         return Made("string", [await highest_job(node, wrong.key.removesuffix(_COUNTER))], b"")
     kind, digest, held = await node.run(READ, [wrong.key], [LARGEST])
+    if kind == b"none":
+        return WhyNot("there is no such key any more")
     if kind.decode() in wrong.rule.types:
         return WhyNot("it is of the right type by now")
     row = _TURNS.get((kind.decode(), next(iter(wrong.rule.types))))

@@ -228,7 +228,7 @@ def _quarantined(name: bytes, kind: str, told: Mapping[str, str], size: object) 
 def _readable(at: str) -> str:
     """RFC 3339; as it is, when it is no time of ours."""
     try:
-        return datetime.strptime(at, AT).replace(tzinfo=UTC).isoformat().replace("+00:00", "Z")
+        return datetime.strptime(at, AT).replace(tzinfo=UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     except ValueError:
         return at
 
