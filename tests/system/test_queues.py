@@ -44,3 +44,12 @@ def test_failed_jobs_are_put_back_by_order_and_journaled(bull: Bull, watching: S
     status = watching.command("queue", "status")
     assert (status.returncode, status.stderr) == (1, "")
     assert f"queue retry-failed --queue '{WAHA}'" in status.stdout
+
+
+def test_the_health_document_shows_each_queue_and_what_to_do(bull: Bull, watching: Supervisor) -> None:
+    bull.add("bullmq", WAHA, 3)
+    bull.work("bullmq", WAHA, "failed", 3)
+    wait_until("they are in it", lambda: (watching.document()["queue"] or {}).get("failed") == 3)
+    document = watching.document()
+    assert [(one["name"], one["kind"], one["failed"]) for one in document["queue"]["queues"]] == [(WAHA, "bullmq", 3)]
+    assert any(f"queue retry-failed --queue '{WAHA}'" in note for note in document["notes"])

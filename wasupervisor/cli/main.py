@@ -33,6 +33,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "pause": ("verbs", "pause", "Hands off: nothing is repaired until resumed."),
     "resume": ("verbs", "resume", "End a pause."),
     "reload": ("verbs", "reload", "Read the configuration again."),
+    "redis": ("redis", "redis_group", "The keys in the gateway's Redis: mistyped ones set aside, put back."),
     "queue": ("queue", "queue_group", "The job queues: how deep they are; failed jobs put back."),
     "config": ("config", "config_group", "Validate, show or make a configuration."),
     "version": ("main", "version", "The version of this program."),

@@ -41,6 +41,10 @@ class Keys(NamedTuple):
     credentials: bool = False
 
 
+LOGIN = b"creds"
+"""Field of a credential hash where Evolution keeps its credentials in Redis (mode A). Where they are in PostgreSQL
+(mode B) the hash holds only what goes with them: `pre-key-1`, `session-...` (2.3.6)."""
+
 _LOST = (
     "while the session works nothing shows; at its next connect Evolution cannot read it, asks for a new QR code, "
     "and the session is lost"
@@ -145,6 +149,7 @@ def _evolution(version: str | None, prefix: bytes) -> list[Rule]:
             (keys.type,),
             keys.ttl,
             credentials=keys.credentials,
+            login=LOGIN if keys.credentials else None,
             # Each version may bring a hash of its own, as 2.3.3 did: nobody knows that of one that nobody has read.
             on_wrong=OnWrong.REPORT if keys is REST and not read else OnWrong.QUARANTINE,
             why=keys.why,

@@ -70,6 +70,32 @@ async def read_types(servers: Servers, keys: Iterable[bytes]) -> Types:
     return Types(of=types, unread=unread)
 
 
+class Logins(Value, frozen=True):
+    """Which credential hashes hold a login."""
+
+    of: dict[bytes, bool] = {}  # noqa: RUF012 - msgspec copies it
+
+
+async def read_logins(servers: Servers, known: Mapping[bytes, Credential]) -> Logins:
+    """Ask each hash for its field; what is no hash, or cannot be asked, is left out.
+
+    Raises:
+        KeyspaceError: a server cannot be asked.
+    """
+    types = await read_types(servers, known)
+    by_node: dict[Node, list[bytes]] = {}
+    for key, kind in types.of.items():
+        if kind == "hash" and known[key].rule.login is not None:
+            by_node.setdefault(servers.node_of(key), []).append(key)
+    found = {}
+    for node, theirs in by_node.items():
+        asked = [("HEXISTS", key, known[key].rule.login or b"") for key in theirs]
+        for key, reply in zip(theirs, await node.calls(asked), strict=True):
+            if isinstance(reply, int):
+                found[key] = bool(reply)
+    return Logins(of=found)
+
+
 def wrong_now(types: Types, known: Mapping[bytes, Credential]) -> tuple[Wrong, ...]:
     """Those that are there and of the wrong type, as a sweep would give them."""
     return tuple(
@@ -77,8 +103,3 @@ def wrong_now(types: Types, known: Mapping[bytes, Credential]) -> tuple[Wrong, .
         for key, kind in types.of.items()
         if kind != NONE and kind not in known[key].rule.types
     )
-
-
-def missing_now(types: Types) -> tuple[bytes, ...]:
-    """Those that are not there."""
-    return tuple(key for key, kind in types.of.items() if kind == NONE)

@@ -39,6 +39,8 @@ class Rule(Value, frozen=True):
     """A string of it begins and ends like JSON."""
     credentials: bool = False
     """Whether a session is logged in by it: then a wrong one holds all restarts of that session."""
+    login: bytes | None = None
+    """Of a credential hash: the field that holds the login itself. Without it the login is elsewhere, or lost."""
     on_wrong: OnWrong = OnWrong.QUARANTINE
     """A wrong TTL or a text that is no JSON is only ever reported."""
     why: str = ""

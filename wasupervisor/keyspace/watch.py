@@ -15,17 +15,20 @@ from wasupervisor.keyspace.caretaker import Caretaker
 from wasupervisor.keyspace.connection import Servers
 from wasupervisor.keyspace.counter import WrongtypeCounter, read_wrongtype
 from wasupervisor.keyspace.credentials import (
+    NONE,
     Credential,
+    Logins,
     Named,
+    Types,
     credentials_of,
-    missing_now,
+    read_logins,
     read_types,
     wrong_now,
 )
 from wasupervisor.keyspace.preflight import Preflight, preflight
 from wasupervisor.keyspace.rules import Rule
 from wasupervisor.keyspace.schedule import Due, SweepSchedule
-from wasupervisor.keyspace.sweep import Rest, Wrong, with_marks
+from wasupervisor.keyspace.sweep import Rest, Sweep, Wrong, with_marks
 from wasupervisor.keyspace.trouble import KeyspaceError, RedisTrouble
 from wasupervisor.keyspace.wanted import Known, Repair, Wanted
 from wasupervisor.model.journal import Entry, EntryKind
@@ -74,7 +77,10 @@ class KeyspaceWatch:
         """Takes a line of the journal."""
         self.wanted = wanted
         self._connect = connect
+        self.stamp = stamp
+        """Gives the time as names in quarantine tell it."""
         self._clock = clock
+        self._rest = rest
         self._servers: Servers | None = None
         self._connecting = anyio.Lock()
         self._counter = WrongtypeCounter()
@@ -92,6 +98,8 @@ class KeyspaceWatch:
         self._sessions: Named = ()
         self.rules: tuple[Rule, ...] = self._rules_now()
         self._credentials: dict[bytes, Credential] = {}
+        self._in_redis = True
+        """Whether logins are kept in Redis, as far as is known."""
         self._wrong: tuple[Wrong, ...] = ()
         self._looked_at: float | None = None
         self._looking = anyio.Lock()
@@ -107,7 +115,8 @@ class KeyspaceWatch:
 
     def know(self, version: str | None, sessions: Named) -> None:
         """The gateway's version, and its sessions with its own ids of them."""
-        version = version or self._version
+        # Evolution tells its version only with its metrics on; but only from 2 on its sessions have ids.
+        version = version or self._version or ("2" if any(identity for _, identity in sessions) else None)
         if version != self._version:
             self._version = version
             self.rules = self._rules_now()
@@ -176,6 +185,30 @@ class KeyspaceWatch:
                 self._servers = await self._connect()
             return self._servers
 
+    @property
+    def credential_keys(self) -> tuple[bytes, ...]:
+        """Of the sessions that are known."""
+        return tuple(self._credentials)
+
+    async def keeps_credentials(self, servers: Servers) -> bool:
+        """Whether any credential key holds a login, and not just what goes with one; not known: yes.
+
+        Raises:
+            KeyspaceError: a server cannot be asked.
+        """
+        logins = await read_logins(servers, self._credentials)
+        if logins.of:
+            self._in_redis = any(logins.of.values())
+        return self._in_redis
+
+    async def new_sweep(self) -> Sweep:
+        """A pass over all keys that nobody has begun.
+
+        Raises:
+            KeyspaceError: Redis cannot be reached.
+        """
+        return Sweep(await self.servers(), self.rules, clock=self._clock, rest=self._rest)
+
     async def run(self) -> None:
         """Do what the looks ask for, until `aclose`."""
         with anyio.CancelScope() as self._running:
@@ -209,11 +242,22 @@ class KeyspaceWatch:
         types = await read_types(servers, known)
         wrong = wrong_now(types, known)
         self._wrong = wrong if self.wanted.repair is not Repair.OFF else ()
-        keys = [*(one.key for one in wrong), *filter(self.caretaker.is_aside, missing_now(types))]
-        names = dict.fromkeys(known[key].session for key in keys)
+        hollow = await self._not_back(servers, types)
+        names = dict.fromkeys(known[key].session for key in (*(one.key for one in wrong), *hollow))
         if types.unread:  # what was known of them stands
             names |= dict.fromkeys(self.last.mistyped)
         return RedisReading(ok=True, mistyped=tuple(names), detail=types.unread)
+
+    async def _not_back(self, servers: Servers, types: Types) -> list[bytes]:
+        """Credential keys that were set aside and in whose place is nothing yet, or a hash without a login.
+
+        The gateway goes on to write what goes with a login, and so makes a hash that looks well.
+        """
+        aside = {key: one for key, one in self._credentials.items() if self.caretaker.is_aside(key)}
+        if not aside:
+            return []
+        logins = await read_logins(servers, aside) if self._in_redis else Logins()
+        return [key for key in aside if types.of.get(key) == NONE or logins.of.get(key) is False]
 
     def _tell(self, reading: RedisReading) -> None:
         before = self.last
@@ -270,7 +314,11 @@ class KeyspaceWatch:
         self._flown_at = self._clock()
         before = () if self._flight is None else self._flight.findings
         self._flight = await preflight(
-            servers, gateway_kind=self.wanted.gateway_kind, credential_keys=self._credentials, earlier=self._flight
+            servers,
+            gateway_kind=self.wanted.gateway_kind,
+            credential_keys=self._credentials,
+            credentials=await self.keeps_credentials(servers),
+            earlier=self._flight,
         )
         known = {(one.code, one.node) for one in before}
         for one in self._flight.findings:

@@ -18,6 +18,7 @@ from wasupervisor.config.units import parse_duration
 from wasupervisor.model.journal import EntryKind, Recorded
 from wasupervisor.model.remedies import Order, OrderKind, Reply, Verdict
 from wasupervisor.report.connection import Request, Response
+from wasupervisor.runtime.control_redis import PREFIX, answer_redis
 from wasupervisor.runtime.inbox import Inbox, NoAnswerError
 from wasupervisor.runtime.reload import Reloaded
 from wasupervisor.store.errors import StoreError
@@ -25,6 +26,7 @@ from wasupervisor.store.errors import StoreError
 if TYPE_CHECKING:
     from wasupervisor.gateways.operator import QrAnswer
     from wasupervisor.runtime.queues import Ordered
+    from wasupervisor.runtime.redis_orders import RedisOrders
 
 STATUS_OF: dict[Verdict, int] = {
     Verdict.ACCEPTED: 202,
@@ -71,6 +73,10 @@ class Daemon(Protocol):
 
     async def retry_failed(self, queue: str | None, limit: int | None, by: str) -> Ordered:
         """Put failed jobs back for somebody, and journal it."""
+        ...
+
+    def redis_orders(self, by: str) -> RedisOrders:
+        """The keys of the gateway's Redis, for somebody; what is done is journaled."""
         ...
 
     async def history(
@@ -126,6 +132,8 @@ class Control:
             return await self._history(request) if request.method in ("GET", "HEAD") else _only("GET, HEAD")
         if (asked := self._qr.fullmatch(request.path)) is not None:
             return await self._show_qr(request, unquote(asked[1])) if request.method == "GET" else _only("GET")
+        if request.path.startswith(PREFIX):
+            return await answer_redis(request, self._daemon.redis_orders(await _who(request)))
         if request.path == "/queue/retry-failed":
             return await self._retry_failed(request) if request.method == "POST" else _only("POST")
         for pattern, verb in self._verbs:

@@ -37,6 +37,7 @@ from wasupervisor.store.errors import StoreError
 if TYPE_CHECKING:
     from wasupervisor.gateways.operator import QrAnswer
     from wasupervisor.runtime.queues import Ordered
+    from wasupervisor.runtime.redis_orders import RedisOrders
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +156,12 @@ class Daemon:
         from wasupervisor.runtime.queues import order_retry  # noqa: PLC0415
 
         return await order_retry(self._reloader.settings, queue, limit, by, self._parts.cycle.note)
+
+    def redis_orders(self, by: str) -> RedisOrders:
+        """The keys of the gateway's Redis, for somebody; what is done is journaled."""
+        from wasupervisor.runtime.redis_orders import RedisOrders  # noqa: PLC0415 - as above
+
+        return RedisOrders(self._parts.cycle.watch.keys, self._parts.cycle.note, by)
 
     async def history(
         self,

@@ -94,10 +94,11 @@ class Watch:
         if ask_uplink and not self._asking and self._uplink_age() >= self._uplink_every():
             self._asking = True
             tasks.start_soon(self._ask_uplink, name="uplink")
+        # What these have not told by the end of this look tells the next one.
         if self.keys is not None:
-            tasks.start_soon(
-                self.keys.look, name="redis"
-            )  # what it has not told by the end of this look tells the next
+            tasks.start_soon(self.keys.look, name="redis")
+        if self._queues is not None:
+            tasks.start_soon(self._queues.look, name="queues")
         look = Look(reachable=False, trouble=Trouble.TIMED_OUT, detail=f"no answer within {self._timeout:g} s")
         process = ProcessReading(detail="it could not be read in time")
         with anyio.move_on_after(self._timeout):

@@ -1,0 +1,253 @@
+"""What a person may have done with the keys: all looked at, wrong ones set aside, put back, thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from wasupervisor.keyspace.aside import OUTCOMES, Outcome, SetAside, set_aside
+from wasupervisor.keyspace.caretaker import LEFT, fault_of
+from wasupervisor.keyspace.convert import WhyNot, can_convert, convert
+from wasupervisor.keyspace.globs import matches
+from wasupervisor.keyspace.keys import shown
+from wasupervisor.keyspace.preflight import Finding, preflight
+from wasupervisor.keyspace.quarantine import (
+    UNDO_OUTCOMES,
+    Quarantined,
+    UndoOutcome,
+    find,
+    identity,
+    listed,
+    purge,
+    undo,
+)
+from wasupervisor.keyspace.rules import OnWrong
+from wasupervisor.keyspace.sweep import Swept, Wrong
+from wasupervisor.keyspace.wanted import Repair
+from wasupervisor.keyspace.watch import KeyspaceWatch
+from wasupervisor.model.value import Value
+
+
+class RuleMatched(Value, frozen=True, omit_defaults=False):
+    """A rule that applies, and how many keys it is about."""
+
+    name: str
+    match: str
+    expected: str
+    keys: int
+    why: str
+
+
+class WrongKey(Value, frozen=True, omit_defaults=False):
+    """A key that is not as its rule says."""
+
+    key: str
+    rule: str
+    type: str
+    expected: str
+    fault: str
+    """As a sentence."""
+    left: str
+    """Why the daemon leaves it where it is; empty: it sets it aside."""
+
+
+class Checked(Value, frozen=True, omit_defaults=False):
+    """All keys, looked at once; nothing was changed."""
+
+    keys: int
+    seconds: float
+    findings: tuple[Finding, ...]
+    rules: tuple[RuleMatched, ...]
+    wrong: tuple[WrongKey, ...]
+    more_wrong: int
+    quarantined: int
+    unread: str
+    """Why some keys could not be looked at; empty: all were."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.wrong and not self.unread and not any(one.is_trouble for one in self.findings)
+
+
+class Done(StrEnum):
+    """What became of one key."""
+
+    DONE = "done"
+    WOULD = "would"
+    """Nothing was done: it was only asked what would be."""
+    LEFT = "left"
+
+
+class Treated(Value, frozen=True, omit_defaults=False):
+    """One key, and what was done with it."""
+
+    key: str
+    done: Done
+    text: str
+    """One sentence."""
+    id: str | None = None
+    """What it is called by in quarantine."""
+
+
+class Wish(Value, frozen=True):
+    """How keys are to be repaired."""
+
+    pattern: bytes | None = None
+    """Only keys that match this glob; None: all."""
+    dry_run: bool = False
+    convert: bool = False
+    """Turn a key into one of the right type, where that loses nothing."""
+
+
+async def check(watch: KeyspaceWatch) -> Checked:
+    """Look at everything.
+
+    Raises:
+        KeyspaceError: a server cannot be asked.
+    """
+    servers = await watch.servers()
+    swept = await _sweep(watch)
+    flight = await preflight(
+        servers,
+        gateway_kind=watch.wanted.gateway_kind,
+        credential_keys=watch.credential_keys,
+        credentials=await watch.keeps_credentials(servers),
+    )
+    return Checked(
+        keys=swept.keys,
+        seconds=round(swept.seconds, 3),
+        findings=flight.findings,
+        rules=tuple(
+            RuleMatched(rule.name, shown(rule.match), rule.expected, swept.matched.get(rule.name, 0), rule.why)
+            for rule in watch.rules
+        ),
+        wrong=tuple(_wrong_key(one, watch.wanted.repair) for one in swept.wrong),
+        more_wrong=swept.more_wrong,
+        quarantined=len(swept.quarantined) + swept.more_quarantined,
+        unread=f"{swept.unread} keys: {swept.unread_why}" if swept.unread else "",
+    )
+
+
+async def repair(watch: KeyspaceWatch, wish: Wish, by: str) -> tuple[Treated, ...]:
+    """Set aside what is of a wrong type, also what a person once put back; each key in one atomic step.
+
+    Raises:
+        KeyspaceError: a server cannot be asked; what was done until then is in quarantine, and listed there.
+    """
+    swept = await _sweep(watch)
+    chosen = [one for one in swept.wrong if wish.pattern is None or matches(wish.pattern, one.key)]
+    return tuple([await _treat(watch, one, wish, by) for one in chosen])
+
+
+async def quarantine(watch: KeyspaceWatch) -> tuple[Quarantined, ...]:
+    """All that was set aside.
+
+    Raises:
+        KeyspaceError: a server cannot be asked.
+    """
+    return await listed(await watch.servers())
+
+
+def facts_of(one: Quarantined) -> dict[str, object]:
+    """A key in quarantine for JSON: what an operator's scripts read."""
+    return {
+        "id": one.id,
+        "key": shown(one.key),
+        "type": one.type,
+        "expected": one.expected,
+        "ttl_seconds": one.ttl_seconds,
+        "size": one.size,
+        "at": one.at,
+        "reason": one.reason,
+        "rule": one.rule,
+        "credentials": one.credentials,
+    }
+
+
+async def put_back(watch: KeyspaceWatch, wanted: str, *, replace: bool) -> Treated:
+    """Put a key back as it was. The daemon does not set it aside again as long as it is of that type.
+
+    Raises:
+        NotFoundError: nothing in quarantine has this id.
+        KeyspaceError: it was not done.
+    """
+    servers = await watch.servers()
+    one = await find(servers, wanted)
+    undone = await undo(servers, one, replace=replace, at=watch.stamp())
+    text = UNDO_OUTCOMES[undone.outcome]
+    if undone.outcome is not UndoOutcome.PUT_BACK:
+        return Treated(shown(one.key), Done.LEFT, f"{shown(one.key)}: {text}", one.id)
+    watch.caretaker.left_quarantine(one.name)
+    if undone.made_room is not None:
+        watch.caretaker.came_into_quarantine(undone.made_room)
+        text += f"; what was in its place, a {undone.in_place}, was set aside as {identity(undone.made_room)}"
+    return Treated(shown(one.key), Done.DONE, f"{shown(one.key)}: {text}", one.id)
+
+
+async def throw_away(watch: KeyspaceWatch, wanted: str) -> Treated:
+    """Delete a key in quarantine for good: the only deletion there is.
+
+    Raises:
+        NotFoundError: nothing in quarantine has this id.
+        KeyspaceError: it was not done.
+    """
+    servers = await watch.servers()
+    one = await find(servers, wanted)
+    deleted = await purge(servers, one)
+    watch.caretaker.left_quarantine(one.name)
+    text = "it was deleted from quarantine for good" if deleted else UNDO_OUTCOMES[UndoOutcome.GONE]
+    return Treated(shown(one.key), Done.DONE if deleted else Done.LEFT, f"{shown(one.key)}: {text}", one.id)
+
+
+async def _sweep(watch: KeyspaceWatch) -> Swept:
+    async def leave(_wrong: Sequence[Wrong]) -> None:
+        """It is all in what the sweep gives back."""
+
+    return await (await watch.new_sweep()).run(leave)
+
+
+async def _treat(watch: KeyspaceWatch, one: Wrong, wish: Wish, by: str) -> Treated:
+    key, fault, servers = shown(one.key), fault_of(one), await watch.servers()
+    if one.fault != "type":
+        return Treated(key, Done.LEFT, f"{fault}. It is left as it is: only a wrong type is repaired")
+    if wish.convert:
+        return await _converted(watch, one, wish, by)
+    if one.rule.on_wrong is OnWrong.REPORT:
+        return Treated(key, Done.LEFT, f"{fault}. It is left as it is: its rule says to report it only")
+    if wish.dry_run:
+        return Treated(key, Done.WOULD, f"{fault}: it would be set aside")
+    done = await set_aside(servers, one, at=watch.stamp(), lease=None, by=by)
+    return _told(watch, one, done, OUTCOMES[done.outcome])
+
+
+async def _converted(watch: KeyspaceWatch, one: Wrong, wish: Wish, by: str) -> Treated:
+    key, fault, servers = shown(one.key), fault_of(one), await watch.servers()
+    if wish.dry_run:
+        why = await can_convert(servers, one)
+        text = f"it would be made a {one.rule.expected}" if why is None else f"it cannot be made one: {why}"
+        return Treated(key, Done.WOULD if why is None else Done.LEFT, f"{fault}: {text}")
+    done = await convert(servers, one, at=watch.stamp(), lease=None, by=by)
+    if isinstance(done, WhyNot):
+        return Treated(key, Done.LEFT, f"{fault}. It cannot be made one: {done.text}")
+    made = f"it was made a {one.rule.expected}, and the original was set aside"
+    return _told(watch, one, done, made if done.outcome is Outcome.MOVED else OUTCOMES[done.outcome])
+
+
+def _told(watch: KeyspaceWatch, one: Wrong, done: SetAside, text: str) -> Treated:
+    if done.name is None:
+        return Treated(shown(one.key), Done.LEFT, f"{fault_of(one)}: {text}")
+    watch.caretaker.came_into_quarantine(done.name)
+    return Treated(shown(one.key), Done.DONE, f"{fault_of(one)}: {text} as {done.id}", done.id)
+
+
+def _wrong_key(one: Wrong, mode: Repair) -> WrongKey:
+    left = "" if mode is Repair.QUARANTINE else f"redis.repair is {mode}"
+    return WrongKey(
+        key=shown(one.key),
+        rule=one.rule.name,
+        type=one.type,
+        expected=one.rule.expected,
+        fault=fault_of(one),
+        left=next((row.text for row in LEFT if row.holds(one, Repair.QUARANTINE)), left),
+    )
