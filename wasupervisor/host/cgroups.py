@@ -34,6 +34,8 @@ class Memory(NamedTuple):
     used: int
     """Without the file cache that the kernel gives back for the asking (`inactive_file`)."""
     limit: int | None
+    oom_kills: int | None = None
+    """Processes of it, and of groups below, that the kernel killed for want of memory, since the group exists."""
 
 
 class Cgroups:
@@ -132,9 +134,19 @@ def memory(folder: Path) -> Memory | None:
         most = _text(folder / limit)
         details = dict(line.split(" ", 1) for line in _text(folder / "memory.stat").splitlines())
         bound = None if most == "max" or int(most) >= _NO_LIMIT else int(most)
-        return Memory(used=max(0, used - int(details.get(cache, 0))), limit=bound)
+        cached = int(details.get(cache, 0))
     except (OSError, ValueError):
         return None
+    return Memory(used=max(0, used - cached), limit=bound, oom_kills=_oom_kills(folder))
+
+
+def _oom_kills(folder: Path) -> int | None:
+    """None before Linux 4.13, which counts none, and where it cannot be read."""
+    for name in ("memory.events", "memory.oom_control"):
+        with suppress(OSError, ValueError):
+            counts = dict(line.split(" ", 1) for line in _text(folder / name).splitlines())
+            return int(counts["oom_kill"]) if "oom_kill" in counts else None
+    return None
 
 
 def _quota(folder: Path) -> float | None:

@@ -27,6 +27,7 @@ class Measures:
     memory_percent: float | None
     limit_bytes: int | None
     processes: int
+    oom_kills: int | None
 
 
 def cpu_seconds(before: Seen, now: Seen, since: float) -> float:
@@ -81,6 +82,7 @@ class Meter:
             memory_percent=100 * used / limit,
             limit_bytes=limit,
             processes=sum(not one.dead for one in tree),
+            oom_kills=own.oom_kills if own is not None else None,
         )
 
     def _cpu_percent(self, root: Stat, tree: Sequence[Stat]) -> float | None:

@@ -121,6 +121,7 @@ class ProcessWatch:
             memory_percent=measures.memory_percent,
             limit_bytes=measures.limit_bytes,
             processes=measures.processes,
+            oom_kills=measures.oom_kills,
             keeper=await self._keepers.of(process),
             detail=detail,
         )

@@ -79,6 +79,11 @@ class ProcessReading(Value, frozen=True):
     memory_percent: float | None = None
     limit_bytes: int | None = None
     processes: int | None = None
+    oom_kills: int | None = None
+    """How often the kernel killed in the control group of the process for want of memory, since that group exists.
+
+    None where the group holds more than the gateway, or does not count. It is a counter: what it grows by tells.
+    """
     keeper: str | None = None
     """What brings the process back when it dies (`systemd waha.service`, `PM2`); None: nobody that we know of."""
     detail: str = ""

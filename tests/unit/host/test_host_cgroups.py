@@ -87,6 +87,33 @@ class TestVersion1:
         assert memory(folder) == Memory(used=200 * MIB, limit=None)
 
 
+class TestOomKills:
+    """What the kernel writes: memory.events (cgroup-v2, Linux 5.10), memory.oom_control (cgroup-v1, Linux 4.13)."""
+
+    def test_version_2_counts_them(self, tmp_path: Path) -> None:
+        folder = write(
+            tmp_path,
+            memory__current="1",
+            memory__max="max",
+            memory__stat="",
+            memory__events="low 0\nhigh 0\nmax 1204\noom 3\noom_kill 2\noom_group_kill 0",
+        )
+        assert memory(folder) == Memory(used=1, limit=None, oom_kills=2)
+
+    @pytest.mark.parametrize(
+        ("text", "kills"), [("oom_kill_disable 0\nunder_oom 0\noom_kill 7", 7), ("under_oom 0", None)]
+    )
+    def test_version_1_counts_them_since_a_while(self, tmp_path: Path, text: str, kills: int | None) -> None:
+        folder = write(
+            tmp_path,
+            memory__usage_in_bytes="1",
+            memory__limit_in_bytes="9223372036854771712",
+            memory__stat="total_inactive_file 0",
+            memory__oom_control=text,
+        )
+        assert memory(folder) == Memory(used=1, limit=None, oom_kills=kills)
+
+
 class TestMounts:
     def test_a_unit_is_found_below_its_slices(self, tmp_path: Path) -> None:
         deep = write(tmp_path / "system.slice" / "system-waha.slice" / "waha@a.service", cgroup__procs="1")
@@ -152,6 +179,7 @@ class TestARealGroup:
         assert alone.rss_bytes is not None
         assert alone.memory_percent is not None
         assert 0 < alone.memory_percent < 100
+        assert (alone.oom_kills, shared.oom_kills, alone_again.oom_kills) == (0, None, 0)
         # Of the tree, not of the group, whose count begins when it was moved there.
         assert alone.rss_bytes > 5 * MIB
         assert shared.limit_bytes not in (None, 300 * MIB)
