@@ -171,6 +171,7 @@ class Servers:
         self._found = Found(())
         self._doubted: set[Place] = set()
         self._asking = anyio.Lock()
+        self._asked = 0
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -215,8 +216,9 @@ class Servers:
         """
         if not self._doubted:
             return
+        asked = self._asked
         async with self._asking:
-            if self._doubted:
+            if asked == self._asked:  # else another call has asked meanwhile, and there is no more to hear
                 with suppress(KeyspaceError):
                     await self.find()
 
@@ -226,7 +228,10 @@ class Servers:
         Raises:
             KeyspaceError: nobody said.
         """
-        found = await self._finder.find(tuple(self._doubted), self.timeout / 2)
+        try:
+            found = await self._finder.find(tuple(self._doubted), self.timeout / 2)
+        finally:
+            self._asked += 1
         gone = [node for place, node in self._nodes.items() if place not in found.places]
         self._nodes = {place: self._nodes.get(place) or Node(place, self._way, self) for place in found.places}
         self._found = found

@@ -158,7 +158,10 @@ def _unusable(field: str, error: Exception) -> KeyspaceError:
 
 def _connection(place: Place, way: Way) -> AbstractConnection:
     """One that is not connected yet: no retries, no time-outs and no decoding of redis-py's, RESP2."""
-    from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection  # noqa: PLC0415
+    try:
+        from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection  # noqa: PLC0415
+    except ImportError as error:  # as of async_timeout, which it needs before Python 3.11.3
+        raise KeyspaceError(RedisTrouble.OTHER, f"redis-py cannot be loaded: {error}") from None
 
     common: dict[str, Any] = {
         "db": way.database,

@@ -390,6 +390,11 @@ async def test_protected_mode_is_told() -> None:
         _is(await _trouble(f"redis://127.0.0.1:{port}", "PING"), RedisTrouble.LOGIN, "is in protected mode")
 
 
+async def test_a_redis_py_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.asyncio.connection", None)
+    _is(await _trouble("redis://127.0.0.1:1"), RedisTrouble.OTHER, "redis-py cannot be loaded: ")
+
+
 async def test_after_the_end_nothing_is_asked(redis_server: RedisServer) -> None:
     servers: Servers = await connect(redis_server.url)
     await servers.aclose()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import anyio
 import pytest
 import redis
 from keyspace_talkers import talker
@@ -147,6 +148,23 @@ async def test_without_any_sentinel_what_was_known_goes_on(site: Site) -> None:
         await connect(site.url)
     assert caught.value.trouble is RedisTrouble.UNREACHABLE
     assert "nobody listens there" in str(caught.value)
+
+
+async def test_sentinels_that_hang_cost_calls_at_a_time_no_more_than_one(site: Site) -> None:
+    async with await connect(site.url) as servers:
+        servers.doubt(servers.nodes[0])
+        for sentinel in site.sentinels:
+            sentinel.send(signal.SIGSTOP)
+        servers.timeout = 0.4
+        replies: list[bytes] = []
+
+        async def ask() -> None:
+            replies.append(await servers.nodes[0].call("PING"))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(ask)
+        assert replies == [b"PONG"] * 4
 
 
 async def test_a_sentinel_gets_the_password_only_when_it_asks(site: Site) -> None:
