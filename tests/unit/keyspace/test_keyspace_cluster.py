@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from keyspace_talkers import talker
+from keyspace_talkers import ok, talker
 from redis.crc import key_slot
 from redis_fixtures import RedisServer, _binary
 
@@ -170,6 +170,32 @@ async def test_a_node_that_is_gone_leaves_the_others_at_work(cluster: tuple[Memb
         cluster[0].start()
         _until(lambda: all(_serves_all(member) for member in cluster))
         assert await servers.node_of(keys[0]).call("SET", keys[0], 1) == b"OK"
+
+
+async def test_who_sends_us_away_is_asked_where_to_though_another_does_not_know_yet() -> None:
+    ports: dict[str, int] = {}
+    moved = False
+
+    def slots(holder: str) -> bytes:
+        return b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n" % ports[holder]
+
+    def old(command: list[bytes]) -> bytes:
+        nonlocal moved
+        if command[0] == b"CLUSTER":
+            return slots("new" if moved else "old")
+        moved = moved or command[0] == b"GET"
+        return b"-MOVED 1 127.0.0.1:1\r\n" if command[0] == b"GET" else b"+OK\r\n"
+
+    def stale(command: list[bytes]) -> bytes:
+        return slots("old") if command[0] == b"CLUSTER" else b"+OK\r\n"
+
+    async with talker(old) as ports["old"], talker(stale) as ports["stale"], talker(ok) as ports["new"]:
+        url = f"cluster://127.0.0.1:{ports['stale']},127.0.0.1:{ports['old']}"
+        async with await connect(url) as servers:
+            with pytest.raises(KeyspaceError):
+                await servers.node_of(b"k").call("GET", "k")
+            assert servers.node_of(b"k").name == f"127.0.0.1:{ports['new']}"
+            assert await servers.node_of(b"k").call("GET", "k") == b"OK"
 
 
 async def test_a_cluster_that_has_no_node_for_a_key_is_told(own_redis: RedisServer) -> None:
