@@ -183,7 +183,8 @@ class Promises(GatewayPromises):
         if stopped is None:
             return
         ours = any(_is_blurred_by(one, stopped) for one in self.calls_made if one.remedy.session == name)
-        known = name in self._known_stopped or not self._died_since(stopped - 60.0)
+        in_one_run = self._knew_run(stopped) and not self._died_since(stopped - 60.0)
+        known = name in self._known_stopped or in_one_run
         if known and not ours and world.alive:
             self._broken("a session that its operator stopped stays stopped", f"{call}, stopped at {stopped}")
 

@@ -201,7 +201,7 @@ class Site:
     @property
     def stores(self) -> Stores:
         """What a look right before a remedy tells."""
-        return Stores(self.redis_ok, self.mistyped, self.disk_low)
+        return Stores(self.redis_ok, self.mistyped, disk_low=self.disk_low)
 
     def ask_uplink(self) -> Pending[Uplink]:
         """Ask WhatsApp, as `host/uplink.py` does."""

@@ -79,6 +79,8 @@ class Witness:
         self._stopped_at: dict[str, float] = {}
         self._seen_running: dict[str, int] = {}
         """The run of the gateway in which it was last seen other than stopped."""
+        self._run_told: tuple[int, float] = (0, 0.0)
+        """The run of the gateway that the supervisor was told of last, and since when it knows."""
         self._seen_stopped: dict[str, float] = {}
         """Since when the supervisor sees an operator's stop, in one run of the gateway."""
         self._known_stopped: dict[str, float] = {}
@@ -146,6 +148,9 @@ class Witness:
             self._unwritten = ()
             if self.site.refused_at > self.site.written_at:
                 self._forget_unwritten()
+        told = observation.process.run is not None or observation.look.run is not None
+        if told and self._is_told_of_run(observation) and self._run_told[0] != self.site.world.run:
+            self._run_told = self.site.world.run, now
         for one in seen or ():
             if one.state is State.NEEDS_HUMAN:
                 self.parked.discard(one.name)  # by all that can be seen somebody has started it
@@ -161,7 +166,11 @@ class Witness:
             if one.state is State.STOPPED and stopped is not None and not self._died_since(stopped):
                 since = self._seen_stopped.setdefault(one.name, now)
                 run_known = observation.process.run is not None or observation.look.run is not None
-                if run_known and now - since >= OPERATOR_STOP_AFTER + self.site.policy.poll_every:
+                if (
+                    run_known
+                    and self._knew_run(since)
+                    and now - since >= OPERATOR_STOP_AFTER + self.site.policy.poll_every
+                ):
                     self._known_stopped.setdefault(one.name, now)
 
     def _forget_unwritten(self) -> None:
@@ -179,6 +188,11 @@ class Witness:
         if observation.process.run is not None or told is None:
             return True
         return told == str(round((world.epoch + world.started_at) * 1000))
+
+    def _knew_run(self, at: float) -> bool:
+        """Whether the supervisor knew at that time which run of the gateway it is, the one that it still is."""
+        run, since = self._run_told
+        return run == self.site.world.run and since <= at
 
     def _died_since(self, at: float) -> bool:
         return any(death.at >= at for death in self.site.world.deaths)

@@ -62,7 +62,7 @@ class Asked(Value, frozen=True):
     all_diagnosed: bool = False
     """Every session of the incident had its diagnosing restart in vain."""
     mistyped: bool = False
-    """Its credential key in Redis has the wrong type."""
+    """Its credential key in Redis is mistyped, gone or set aside."""
     ordered: bool = False
     """By an operator's `restart`."""
     forced: bool = False

@@ -135,7 +135,7 @@ def find_cases(draft: Draft, scene: Scene) -> Iterator[Case]:
 def store_is_red(draft: Draft) -> bool:
     """Whether the gateway's store is known to be unwell. Unknown is not unwell."""
     observation = draft.observation
-    return draft.gateway.store_down or observation.redis_ok is False or bool(observation.mistyped)
+    return draft.gateway.store_down or observation.redis_ok is False or bool(observation.not_whole)
 
 
 def _of_gateway(draft: Draft) -> Iterator[Case]:

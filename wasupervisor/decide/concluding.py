@@ -153,9 +153,9 @@ def _status(draft: Draft, sessions: tuple[SessionHealth, ...], breakers: Breaker
         (bool(breakers.open or breakers.held), Status.DEGRADED, "a breaker is open or held"),
         (draft.observation.redis_ok is False, Status.DEGRADED, "the gateway's Redis does not answer"),
         (
-            bool(draft.observation.mistyped),
+            bool(draft.observation.not_whole),
             Status.DEGRADED,
-            f"mistyped credential keys in Redis: {first_names(draft.observation.mistyped)}",
+            f"credential keys in Redis that are not whole: {first_names(draft.observation.not_whole)}",
         ),
         (not draft.observation.state_writable, Status.DEGRADED, "the state cannot be written"),
     )

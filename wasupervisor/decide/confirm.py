@@ -43,8 +43,8 @@ class Row(Value, frozen=True):
 
 ROWS: tuple[Row, ...] = (
     Row(
-        lambda seen: not seen.parks and seen.remedy.session in seen.stores.mistyped,
-        "its credential key in Redis has the wrong type: a restart would throw its identity away",
+        lambda seen: not seen.parks and seen.remedy.session in seen.stores.not_whole,
+        "its credential key in Redis is not whole: a restart would throw its identity away",
         for_ordered=True,
         for_forced=True,
     ),
@@ -150,8 +150,8 @@ class WideRow(Value, frozen=True):
 
 GATEWAY_ROWS: tuple[WideRow, ...] = (
     WideRow(
-        lambda seen: bool(seen.stores.mistyped),
-        "credential keys in Redis have the wrong type: their identities would be lost",
+        lambda seen: bool(seen.stores.not_whole),
+        "credential keys in Redis are not whole: their identities would be lost",
         for_ordered=True,
         for_forced=True,
     ),

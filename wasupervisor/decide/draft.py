@@ -83,7 +83,7 @@ class Draft:
             listed=name in self.listed,
             disk_low=self.observation.disk_low,
             all_diagnosed=self._all_diagnosed(),
-            mistyped=name in self.observation.mistyped,
+            mistyped=name in self.observation.not_whole,
             ordered=ordered,
             forced=forced,
         )

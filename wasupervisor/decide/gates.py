@@ -75,7 +75,7 @@ def _disk(asked: Asked) -> Found:
 def _mistyped(asked: Asked) -> Found:
     if not asked.mistyped:
         return None
-    return "its credential key in Redis has the wrong type: a restart would throw its identity away", None
+    return "its credential key in Redis is not whole: a restart would throw its identity away", None
 
 
 def _killing(asked: Asked) -> Found:
@@ -222,7 +222,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "mistyped",
         Kind.GATE,
-        "the session's credential key in Redis has the wrong type",
+        "the session's credential key in Redis is mistyped, gone or set aside",
         _mistyped,
         True,
         True,

@@ -52,11 +52,11 @@ def _read_only(asked: Asked) -> Found:
 
 
 def _mistyped(asked: Asked) -> Found:
-    names = asked.draft.observation.mistyped
+    names = asked.draft.observation.not_whole
     if not names:
         return None
     return (
-        f"credential keys in Redis have the wrong type ({', '.join(names[:3])}): their identities would be lost",
+        f"credential keys in Redis are not whole ({', '.join(names[:3])}): their identities would be lost",
         None,
     )
 
@@ -135,7 +135,7 @@ ROWS: tuple[Row, ...] = (
     Row("no_restarter", Kind.GATE, "recovery.restart_gateway.by is none", _no_restarter, True, True),
     Row("under_way", Kind.TURN, "a restart is under way or being verified", _under_way, True, True),
     Row("state_unwritable", Kind.GATE, "the state cannot be written", _read_only, True, True),
-    Row("mistyped", Kind.GATE, "a credential key in Redis has the wrong type", _mistyped, True, True),
+    Row("mistyped", Kind.GATE, "a credential key in Redis is mistyped, gone or set aside", _mistyped, True, True),
     Row("observe", Kind.GATE, "recovery.mode is observe", _observe),
     Row("paused", Kind.GATE, "an operator has paused the recovery", _paused),
     Row("store", Kind.GATE, "the gateway's database or Redis is not known to be well", _store, True),

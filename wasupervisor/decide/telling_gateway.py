@@ -86,11 +86,15 @@ _MAKE_WHOLE = (
 
 
 def _store_down(draft: Draft, _scene: Scene) -> Told:
-    mistyped = draft.observation.mistyped
+    keyless = draft.observation.not_whole
     rows = (
         (draft.gateway.store_down, "the gateway's database does not answer", _BRING_BACK),
         (draft.observation.redis_ok is False, "the gateway's Redis does not answer", _BRING_BACK),
-        (bool(mistyped), f"the credential key in Redis has the wrong type: {first_names(mistyped)}", _MAKE_WHOLE),
+        (
+            bool(keyless),
+            f"the credential key in Redis is mistyped, gone or set aside: {first_names(keyless)}",
+            _MAKE_WHOLE,
+        ),
     )
     assert store_is_red(draft)
     return Told(
@@ -99,7 +103,7 @@ def _store_down(draft: Draft, _scene: Scene) -> Told:
         tried=_restarts(draft),
         why_no_more="a gateway that starts without its store throws identities away, so that nothing is restarted",
         todo=" ".join(dict.fromkeys(todo for holds, _, todo in rows if holds)),
-        sessions=mistyped,
+        sessions=keyless,
     )
 
 

@@ -6,9 +6,10 @@ Nobody waits for it: a Redis that hangs or is gone closes a gate, and delays no 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import anyio
+from msgspec.structs import replace
 
 from wasupervisor.keyspace.builtin import rules_for
 from wasupervisor.keyspace.caretaker import Caretaker
@@ -96,10 +97,14 @@ class KeyspaceWatch:
         )
         self._version: str | None = None
         self._sessions: Named = ()
+        self._working: frozenset[str] = frozenset()
         self.rules: tuple[Rule, ...] = self._rules_now()
         self._credentials: dict[bytes, Credential] = {}
         self._in_redis = True
         """Whether logins are kept in Redis, as far as is known."""
+        self._had_login: set[bytes] = set()
+        """Credential keys in which a login was seen."""
+        self._lost: tuple[bytes, ...] = ()
         self._wrong: tuple[Wrong, ...] = ()
         self._looked_at: float | None = None
         self._looking = anyio.Lock()
@@ -113,8 +118,9 @@ class KeyspaceWatch:
 
     # What others ask
 
-    def know(self, version: str | None, sessions: Named) -> None:
-        """The gateway's version, and its sessions with its own ids of them."""
+    def know(self, version: str | None, sessions: Named, working: Collection[str] = ()) -> None:
+        """The gateway's version, its sessions with its own ids of them, and the names of those that work."""
+        self._working = frozenset(working)
         # Evolution tells its version only with its metrics on; but only from 2 on its sessions have ids.
         version = version or self._version or ("2" if any(identity for _, identity in sessions) else None)
         if version != self._version:
@@ -136,7 +142,7 @@ class KeyspaceWatch:
                 reading = await self._read_in_time()
             except Exception:
                 log.exception("the gateway's Redis could not be looked at: this is a fault of wasupervisor")
-                reading = RedisReading(mistyped=self.last.mistyped)
+                reading = replace(self.last, ok=None, detail="")
             self._tell(reading)
             self.last, self._looked_at = reading, began
         self._end_of_look.set()
@@ -199,6 +205,7 @@ class KeyspaceWatch:
         logins = await read_logins(servers, self._credentials)
         if logins.of:
             self._in_redis = any(logins.of.values())
+        self._had_login |= {key for key, whole in logins.of.items() if whole}
         return self._in_redis
 
     async def new_sweep(self) -> Sweep:
@@ -232,41 +239,49 @@ class KeyspaceWatch:
                 return await self._read()
         except KeyspaceError as error:
             ok = None if error.trouble in TELLS_NOTHING else False
-            return RedisReading(ok=ok, mistyped=self.last.mistyped, detail=str(error))
-        return RedisReading(ok=False, mistyped=self.last.mistyped, detail=f"no answer within {LOOK_WITHIN:g} s")
+            return replace(self.last, ok=ok, detail=str(error))
+        return replace(self.last, ok=False, detail=f"no answer within {LOOK_WITHIN:g} s")
 
     async def _read(self) -> RedisReading:
         servers = await self.servers()
+        await servers.settle()
         self._schedule.heard(self._counter.take([await read_wrongtype(node) for node in servers.nodes]))
         known = self._credentials
         types = await read_types(servers, known)
         wrong = wrong_now(types, known)
         self._wrong = wrong if self.wanted.repair is not Repair.OFF else ()
-        hollow = await self._not_back(servers, types)
-        names = dict.fromkeys(known[key].session for key in (*(one.key for one in wrong), *hollow))
+        self._lost = await self._lost_now(servers, types)
+        mistyped, lost = (
+            dict.fromkeys(known[key].session for key in keys) for keys in ([one.key for one in wrong], self._lost)
+        )
         if types.unread:  # what was known of them stands
-            names |= dict.fromkeys(self.last.mistyped)
-        return RedisReading(ok=True, mistyped=tuple(names), detail=types.unread)
+            mistyped, lost = mistyped | dict.fromkeys(self.last.mistyped), lost | dict.fromkeys(self.last.lost)
+        return RedisReading(ok=True, mistyped=tuple(mistyped), lost=tuple(lost), detail=types.unread)
 
-    async def _not_back(self, servers: Servers, types: Types) -> list[bytes]:
-        """Credential keys that were set aside and in whose place is nothing yet, or a hash without a login.
+    async def _lost_now(self, servers: Servers, types: Types) -> tuple[bytes, ...]:
+        """Credential keys that are not there, or not whole, while the gateway has their login in memory.
 
-        The gateway goes on to write what goes with a login, and so makes a hash that looks well.
+        It goes on to write what goes with a login, and so makes a hash that looks well until the login is in it.
         """
-        aside = {key: one for key, one in self._credentials.items() if self.caretaker.is_aside(key)}
-        if not aside:
-            return []
-        logins = await read_logins(servers, aside) if self._in_redis else Logins()
-        return [key for key in aside if types.of.get(key) == NONE or logins.of.get(key) is False]
+        if not self._in_redis:
+            return ()
+        aside = {key for key in self._credentials if self.caretaker.is_aside(key)}
+        doubted = {key: self._credentials[key] for key in (*aside, *self._lost) if key in self._credentials}
+        logins = await read_logins(servers, doubted) if doubted else Logins()
+        self._had_login |= {key for key, whole in logins.of.items() if whole}
+        gone = {key for key in self._had_login if self._session_of(key) in self._working} | aside
+        missing = [key for key in self._credentials if key in gone and types.of.get(key) == NONE]
+        return (*missing, *(key for key in doubted if logins.of.get(key) is False))
 
     def _tell(self, reading: RedisReading) -> None:
         before = self.last
         if reading.ok is not before.ok and (reading.ok is not True or before.ok is False):
             self._say(_answer_text(reading), warn=reading.ok is not True)
-        for name in set(reading.mistyped) - set(before.mistyped):
-            text = "its credential key in Redis has the wrong type, or was set aside for that"
-            self._say(f"{text}: no restart until it is whole", session=name, warn=True)
-        for name in set(before.mistyped) - set(reading.mistyped):
+        was, now = ({*one.mistyped, *one.lost} for one in (before, reading))
+        for name in sorted(now - was):
+            text = "has the wrong type" if name in reading.mistyped else "is gone, or was set aside"
+            self._say(f"its credential key in Redis {text}: no restart until it is whole", session=name, warn=True)
+        for name in sorted(was - now):
             self._say("its credential key in Redis is whole again, or is not needed any more", session=name)
 
     def _session_of(self, key: bytes) -> str | None:

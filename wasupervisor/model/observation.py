@@ -75,7 +75,14 @@ class ProcessReading(Value, frozen=True):
     """The same on CLOCK_BOOTTIME: never moves, whatever is done to the wall clock."""
     cpu_percent: float | None = None
     """Of the CPUs that it may use, 0 to 100."""
+    loop_percent: float | None = None
+    """Of one CPU, 0 to 100: what the main thread burnt, which is Node's event loop. 100 is one that spins."""
+    stopped: bool | None = None
+    """Whether the process, or its control group, is stopped by a signal, a tracer or a freezer."""
     rss_bytes: int | None = None
+    """The sum over the tree: what processes share is counted for each of them."""
+    memory_bytes: int | None = None
+    """What counts against the limit: the group's where it holds nothing but the tree, else the sum less the share."""
     memory_percent: float | None = None
     limit_bytes: int | None = None
     processes: int | None = None
@@ -84,6 +91,8 @@ class ProcessReading(Value, frozen=True):
 
     None where the group holds more than the gateway, or does not count. It is a counter: what it grows by tells.
     """
+    oom_killed: bool | None = None
+    """Whether the engine says of the container's last end that it was for want of memory."""
     keeper: str | None = None
     """What brings the process back when it dies (`systemd waha.service`, `PM2`); None: nobody that we know of."""
     detail: str = ""
@@ -140,7 +149,9 @@ class RedisReading(Value, frozen=True):
     ok: bool | None = None
     """Whether it answers us; None: not watched, or not known yet."""
     mistyped: tuple[str, ...] = ()
-    """Sessions whose credential key has the wrong type, or was set aside for that and is not back yet."""
+    """Sessions whose credential key has the wrong type."""
+    lost: tuple[str, ...] = ()
+    """Sessions whose credential key is gone, or was set aside and is not back yet."""
     detail: str = ""
     """Why it is not ok, in one line; no secret in it."""
 
@@ -151,9 +162,15 @@ class Stores(Value, frozen=True):
     redis_ok: bool | None = None
     """Whether the Redis of the gateway answers us; None: not watched, or not known."""
     mistyped: tuple[str, ...] = ()
-    """Sessions whose credential key in Redis has the wrong type: a restart would throw their identity away."""
+    lost: tuple[str, ...] = ()
+    """As in `Observation`."""
     disk_low: bool = False
     """There is hardly room for the state on its disk."""
+
+    @property
+    def not_whole(self) -> frozenset[str]:
+        """Sessions whose identity a restart would throw away."""
+        return frozenset((*self.mistyped, *self.lost))
 
 
 UNWATCHED = Stores()
@@ -182,4 +199,11 @@ class Observation(Value, frozen=True):
     redis_ok: bool | None = None
     """Whether the Redis of the gateway answers us; None: not watched, or not known."""
     mistyped: tuple[str, ...] = ()
-    """Sessions whose credential key in Redis has the wrong type: a restart would throw their identity away."""
+    """Sessions whose credential key in Redis has the wrong type: nothing can be read from it or written to it."""
+    lost: tuple[str, ...] = ()
+    """Sessions whose credential key in Redis is gone, or was set aside: the gateway has their login in memory only."""
+
+    @property
+    def not_whole(self) -> tuple[str, ...]:
+        """Sessions whose identity a restart would throw away."""
+        return tuple(dict.fromkeys((*self.mistyped, *self.lost)))

@@ -146,6 +146,7 @@ class Cycle:
             disk_low=self._recorder.disk_low,
             redis_ok=readings.redis.ok,
             mistyped=readings.redis.mistyped,
+            lost=readings.redis.lost,
             results=results,
             orders=orders,
             probes=probes,

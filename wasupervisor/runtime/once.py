@@ -72,6 +72,7 @@ async def look_once(settings: Settings) -> Once:
         hour_of_week=hour_of_week(),
         redis_ok=readings.redis.ok,
         mistyped=readings.redis.mistyped,
+        lost=readings.redis.lost,
     )
     if memory is None:
         decision = step(Memory(), observation, timeline.now(), 0.0, _impatient(policy))

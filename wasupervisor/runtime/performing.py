@@ -183,7 +183,7 @@ class Performer:
 
     async def _stores(self, watch: Watch) -> Stores:
         keys = await watch.redis(max_age=FRESH_KEYS)
-        return Stores(keys.ok, keys.mistyped, self._disk_low())
+        return Stores(keys.ok, keys.mistyped, keys.lost, self._disk_low())
 
 
 def _sign_of_life(probe: ProbeResult) -> str | None:

@@ -13,6 +13,7 @@ from wasupervisor.config.schema import Settings
 from wasupervisor.host.moments import boottime
 from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.model.journal import Entry, EntryKind
+from wasupervisor.runtime.watch import know_sessions
 from wasupervisor.runtime.wiring import open_watch
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ async def without_daemon(settings: Settings, by: str) -> AsyncIterator[RedisOrde
             with anyio.move_on_after(settings.gateway.timeout):
                 look = await watch.gateway.look()
                 if look.sightings is not None:
-                    keys.know(look.version, tuple((one.name, one.identity) for one in look.sightings))
+                    know_sessions(keys, look)
         yield RedisOrders(keys, lambda _entry: None, by)
     finally:
         await watch.aclose()

@@ -19,7 +19,7 @@ def redis_part(readings: Readings) -> RedisPart | None:
     known = readings.keys
     if known is None:
         return None
-    status, why = _status(known, readings.redis.mistyped)
+    status, why = _status(known, (*readings.redis.mistyped, *readings.redis.lost))
     sweep = known.last_sweep
     return RedisPart(
         status=status,
@@ -54,12 +54,12 @@ def notes_of_keys(readings: Readings) -> Iterator[str]:
         yield from (f"Queue: {one}" for one in readings.backlog.warnings)
 
 
-def _status(known: Known, mistyped: tuple[str, ...]) -> tuple[str, str]:
+def _status(known: Known, keyless: tuple[str, ...]) -> tuple[str, str]:
     """As a table: the first row that holds."""
     worth_a_word = [one for one in known.findings if one.is_trouble]
     rows = (
         (known.ok is False, "fail", known.detail or "it does not answer"),
-        (bool(mistyped), "fail", "a credential key has the wrong type, or was set aside for that"),
+        (bool(keyless), "fail", "a credential key is mistyped, gone or set aside"),
         (known.mistyped > 0, "warn", f"{known.mistyped} keys are of the wrong type and were left as they are"),
         (bool(known.trouble), "warn", known.trouble),
         (bool(worth_a_word), "warn", worth_a_word[0].text if worth_a_word else ""),

@@ -14,6 +14,7 @@ from wasupervisor.gateways.base import Gateway
 from wasupervisor.host.process import ProcessWatch
 from wasupervisor.host.uplink import UplinkWatch
 from wasupervisor.model.observation import Look, ProcessReading, RedisReading, Trouble, Uplink, UplinkState
+from wasupervisor.model.sessions import State
 
 if TYPE_CHECKING:
     from wasupervisor.keyspace.wanted import Known
@@ -111,7 +112,7 @@ class Watch:
                 both.start_soon(read_process)
                 look = await self.gateway.look()
         if self.keys is not None and look.sightings is not None:
-            self.keys.know(look.version, tuple((one.name, one.identity) for one in look.sightings))
+            know_sessions(self.keys, look)
         self.last, self._finished = self._readings(look, process), self._begun
         self._end_of_look.set()
         self._end_of_look = anyio.Event()
@@ -208,3 +209,10 @@ class Watch:
             return Uplink()
         last = self._last_uplink[1]
         return replace(last, age_seconds=age)
+
+
+def know_sessions(keys: KeyspaceWatch, look: Look) -> None:
+    """Tell whose keys they are."""
+    sightings = look.sightings or ()
+    working = {one.name for one in sightings if one.state in (State.WORKING, State.STARTING)}
+    keys.know(look.version, tuple((one.name, one.identity) for one in sightings), working)

@@ -262,10 +262,10 @@ def test_a_detail_is_told_only_of_what_could_not_be_read() -> None:
 
 # Redis and the disk
 
-WRONG = "its credential key in Redis has the wrong type: a restart would throw its identity away"
+WRONG = "its credential key in Redis is not whole: a restart would throw its identity away"
 NO_REDIS = "the gateway's Redis does not answer: a restart now would throw identities away"
 FULL = "the disk is nearly full"
-KEYS_WRONG = "credential keys in Redis have the wrong type: their identities would be lost"
+KEYS_WRONG = "credential keys in Redis are not whole: their identities would be lost"
 REDIS_AWAY = "the gateway's Redis does not answer: a gateway that starts without it throws its identities away"
 
 
@@ -275,6 +275,7 @@ REDIS_AWAY = "the gateway's Redis does not answer: a gateway that starts without
         (Stores(redis_ok=True), None, None, None),
         (Stores(mistyped=("b",)), None, None, None),
         (Stores(mistyped=("b", "a")), WRONG, WRONG, WRONG),
+        (Stores(lost=("a",)), WRONG, WRONG, WRONG),
         (Stores(redis_ok=False), NO_REDIS, NO_REDIS, None),
         (Stores(disk_low=True), FULL, None, None),
     ],
@@ -294,6 +295,7 @@ def test_redis_and_the_disk_are_looked_at_once_more(
     [
         (Stores(redis_ok=True), None, None),
         (Stores(mistyped=("z",)), KEYS_WRONG, KEYS_WRONG),
+        (Stores(lost=("z",)), KEYS_WRONG, KEYS_WRONG),
         (Stores(redis_ok=False), REDIS_AWAY, None),
         (Stores(disk_low=True), FULL, None),
     ],

@@ -473,7 +473,7 @@ def test_a_redis_that_is_unwell_or_holds_a_key_of_the_wrong_type_is_told(ear: Ea
         decision = step(memory, observation, ear.now + seconds, 0.5, ear.policy)
         memory, alerts = decision.memory, [*alerts, *decision.alerts]
     assert [one.kind for one in alerts] == [AlertKind.STORE_DOWN]
-    assert "Redis does not answer; the credential key in Redis has the wrong type: a" in alerts[0].what
+    assert "Redis does not answer; the credential key in Redis is mistyped, gone or set aside: a" in alerts[0].what
     assert alerts[0].sessions == ("a",)
     assert "Bring the gateway's database and Redis back" in alerts[0].todo
     assert "Put a good copy of the key back" in alerts[0].todo

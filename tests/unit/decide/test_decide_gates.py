@@ -22,7 +22,7 @@ NO_REDIS = "the gateway's Redis does not answer: a restart now would throw ident
 NO_STORE = "the gateway's database does not answer: a restart now would do harm"
 UNSURE_STORE = "it is not known whether the gateway's database is well"
 NO_DISK = "the disk is nearly full, and what cannot be written is lost"
-MISTYPED = "its credential key in Redis has the wrong type: a restart would throw its identity away"
+MISTYPED = "its credential key in Redis is not whole: a restart would throw its identity away"
 NO_STATE = "the state cannot be written, so that nothing would be on the books"
 NO_UPLINK = "it is not known whether WhatsApp can be reached from here"
 

@@ -578,7 +578,7 @@ def test_a_half_open_breaker_is_open_again_when_somebody_restarts_the_process_me
     ("what", "value", "why"),
     [
         ("redis_ok", False, "the gateway's store does not answer: a gateway that starts without it throws"),
-        ("mistyped", ("b",), "credential keys in Redis have the wrong type (b): their identities would be lost"),
+        ("mistyped", ("b",), "credential keys in Redis are not whole (b): their identities would be lost"),
         ("disk_low", True, "the disk is nearly full, and a gateway that cannot write its credentials loses them"),
         ("uplink", UplinkState.DOWN, "WhatsApp cannot be reached from here: no session would come back"),
         ("writable", False, "the state cannot be written, so that nothing would be on the books"),

@@ -297,7 +297,7 @@ def test_the_memory_changes_little_while_things_stay_bad() -> None:
     ("change", "why"),
     [
         ({"redis_ok": False}, "the gateway's Redis does not answer"),
-        ({"mistyped": ("b",)}, "mistyped credential keys in Redis: b"),
+        ({"mistyped": ("b",)}, "credential keys in Redis that are not whole: b"),
     ],
 )
 def test_a_gateway_that_works_without_its_redis_is_degraded(change: dict[str, object], why: str) -> None:
