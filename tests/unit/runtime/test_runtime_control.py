@@ -316,7 +316,7 @@ async def test_another_method_than_the_verbs_own_changes_nothing(
 
 @pytest.mark.parametrize(
     "path",
-    ["/gateway/stop", "/redis/check", "/queue/status", "/sessions/a/b/restart", "/pause/"],
+    ["/gateway/stop", "/vault/list", "/queue/status", "/sessions/a/b/restart", "/pause/"],
 )
 async def test_what_is_not_built_goes_to_the_read_only_routes_which_do_not_know_it(tmp_path: Path, path: str) -> None:
     async with daemon(tmp_path) as it:
