@@ -21,6 +21,7 @@ import bench_health
 import bench_lifecycle
 import bench_recording
 import bench_step
+import bench_sweep
 
 import wasupervisor
 
@@ -35,6 +36,7 @@ def sections(*, quick: bool) -> dict[str, Measure]:
         "cycle": lambda: bench_cycle.measure(0.5 if quick else 3.0),
         "step": lambda: bench_step.measure(0.5 if quick else 3.0),
         "recording": lambda: bench_recording.measure(400 if quick else 4000),
+        "sweep": lambda: bench_sweep.measure(100_000 if quick else 1_000_000),
         "health": lambda: bench_health.measure(1.0 if quick else 5.0),
     }
 

@@ -13,7 +13,7 @@ from wasupervisor.keyspace.connection import Script
 SWEEP = """
 -- Before it stands what `sieve` makes of the rules.
 -- ARGV: cursor, COUNT, beginning of our own keys, beginning of those in quarantine.
--- Gives: cursor, keys seen, matches of each rule, wrong keys, keys in quarantine, keys that could not be read, and why.
+-- Gives: cursor, keys there are, matches of each rule, wrong keys, keys in quarantine, keys that could not be read, and why.
 local call, try, sub, find = redis.call, redis.pcall, string.sub, string.find
 local ours, quarantine = ARGV[3], ARGV[4]
 
@@ -38,7 +38,7 @@ local function fault_of(key, rule, kind)
   return nil
 end
 
-local reply = call('SCAN', ARGV[1], 'COUNT', ARGV[2])
+local reply = call('SCAN', ARGV[1], 'MATCH', match, 'COUNT', ARGV[2])
 local names, matched, wrong, aside, unread, why = reply[2], {}, {}, {}, 0, ''
 local ours_head, ours_long, aside_long = sub(ours, 1, short), #ours, #quarantine
 local groups, rules
@@ -72,7 +72,7 @@ for each = 1, #names do
     end
   end
 end
-return {reply[1], #names, matched, wrong, aside, unread, why}
+return {reply[1], call('DBSIZE'), matched, wrong, aside, unread, why}
 """
 
 STEPS = """

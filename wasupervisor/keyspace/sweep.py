@@ -44,9 +44,9 @@ class Swept(Value, frozen=True):
     """What one pass has seen."""
 
     keys: int = 0
-    """All there are. While the server resizes its tables it may show a key twice, and it is counted twice."""
+    """All there are, ours too."""
     matched: dict[str, int] = {}  # noqa: RUF012 - msgspec copies it
-    """Keys by the name of the rule that they are under."""
+    """Keys by the name of the rule that they are under. While a server resizes its tables it may show a key twice."""
     wrong: tuple[Wrong, ...] = ()
     """Each once; at most `MOST`."""
     more_wrong: int = 0
@@ -146,7 +146,8 @@ class Sweep:
         if fresh:
             await on_wrong(fresh)
         # From here on nothing waits: the step is taken as a whole or not at all.
-        self._pass.take(keys, matched, aside, unread, why)
+        self._pass.keys[node.name] = keys
+        self._pass.take(matched, aside, unread, why)
         self._pass.wrong |= {one.key: one for one in fresh}
         self._pass.more_wrong += len(wrong) - len(fresh)
         self._pass.cursors[node.name] = None if cursor == _START else cursor
@@ -163,7 +164,8 @@ class _Pass:
         self.cursors: dict[str, bytes | None] = dict.fromkeys(self.runs, _START)
         """By the name of the server; None: it is done."""
         self.rules = rules
-        self.keys = 0
+        self.keys: dict[str, int] = {}
+        """By the name of the server: how many there were at the last step."""
         self.matched = [0] * len(rules)
         self.wrong: dict[bytes, Wrong] = {}
         self.more_wrong = 0
@@ -173,8 +175,7 @@ class _Pass:
         self.unread_why = ""
         self.seconds = 0.0
 
-    def take(self, keys: int, matched: Sequence[int], aside: Sequence[bytes], unread: int, why: bytes) -> None:
-        self.keys += keys
+    def take(self, matched: Sequence[int], aside: Sequence[bytes], unread: int, why: bytes) -> None:
         for rule, count in enumerate(matched):
             self.matched[rule] += count
         names = [name for name in aside if name not in self.quarantined]
@@ -189,7 +190,7 @@ class _Pass:
         for rule, count in zip(self.rules, self.matched, strict=True):
             matched[rule.name] += count
         return Swept(
-            keys=self.keys,
+            keys=sum(self.keys.values()),
             matched=matched,
             wrong=tuple(self.wrong.values()),
             more_wrong=self.more_wrong,
