@@ -384,5 +384,7 @@ class Settings(Section, frozen=True, kw_only=True):
             yield Complaint(
                 ("health.listen", "gateway.url"), "cannot be the port of gateway.url: it belongs to the gateway"
             )
+        if self.queue is not None and self.redis is None:
+            yield Complaint(("queue",), "cannot be watched without `redis`: set redis.url to where the queues are")
         if self.health.file == self.control.socket:
             yield Complaint(("health.file", "control.socket"), "cannot be the path of control.socket too")

@@ -203,6 +203,7 @@ def test_a_url_that_no_call_could_use_is_told(problems_of: Problems, url: str, m
         ("health: {haproxy_agent: 127.0.0.1:8090}", "haproxy_agent: cannot be the address of `listen` too"),
         ("health: {listen: '0.0.0.0:1', haproxy_agent: 10.0.0.1:1}", "haproxy_agent: cannot be the address of"),
         ("health: {listen: 0.0.0.0:3000}", "health.listen: cannot be the port of gateway.url"),
+        ("queue: {names: [a]}", "queue: cannot be watched without `redis`: set redis.url"),
         ("health: {listen: 127.0.0.1:3000}", "health.listen: cannot be the port of gateway.url"),
         ("health: {file: /run/wasupervisor/control.sock}", "health.file: cannot be the path of control.socket too"),
     ],
