@@ -17,8 +17,8 @@ from wasupervisor import __version__
 from wasupervisor.__main__ import _is_run
 from wasupervisor.cli.main import FAMILIES
 
-BUILT = "run demo check status history explain replay recover restart park qr pause resume reload queue config version"
-NOT_BUILT = ["doctor", "redis", "vault"]
+BUILT = "run demo check status history explain replay recover restart park qr pause resume reload redis queue config version"
+NOT_BUILT = ["doctor", "vault"]
 
 
 def program(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

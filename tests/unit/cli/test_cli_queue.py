@@ -145,7 +145,7 @@ def test_redis_that_does_not_answer_is_one_sentence_without_the_password(
     ("section", "text"),
     [
         ("", "no queue is configured: name those to watch in `queue.names`"),
-        ("queue: {names: [a]}\n", "no Redis is configured: set `redis.url` to where the queues are"),
+        ("queue: {names: [a]}\n", "queue: cannot be watched without `redis`: set redis.url"),
         ("redis: {url: '${NO_SUCH_VARIABLE}'}\nqueue: {names: [a]}\n", "NO_SUCH_VARIABLE"),
     ],
 )
