@@ -88,8 +88,8 @@ def measure(keys: int) -> Iterator[str]:
             [
                 f"Best of {TIMES}. {MISTYPED} keys are of a wrong type, and each way of sweeping found just those.",
                 "GET: another client, in a process of its own, about every half millisecond.",
-                "With rests, as the daemon does it: after each call as long as the call took. The ratio is that of the time",
-                "in calls.",
+                "With rests, as the daemon does it: after each call as long as the call took.",
+                "The ratio is that of the time in calls.",
             ],
         )
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from keyspace_values import NAMES
 from redis_fixtures import RedisServer
 
+from wasupervisor.keyspace import sieve
 from wasupervisor.keyspace import sweep as module
 from wasupervisor.keyspace.builtin import rules_for
 from wasupervisor.keyspace.connection import Servers, connect
@@ -158,8 +159,12 @@ async def test_json_is_asked_of_strings_only(servers: Servers, redis_server: Red
         max_size=6,
     ),
 )
-def test_the_first_rule_that_matches_counts(shared_redis: RedisServer, keys: set[bytes], globs: list[bytes]) -> None:
-    """For any keys and globs the script finds what `matches` says."""
+@pytest.mark.parametrize("few", [0, sieve.FEW])
+def test_the_first_rule_that_matches_counts(
+    shared_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, few: int, keys: set[bytes], globs: list[bytes]
+) -> None:
+    """For any keys and globs the script finds what `matches` says, whether it looks up the ends of keys or not."""
+    monkeypatch.setattr(sieve, "FEW", few)
     rules = [Rule(f"rule {at}", glob, ("hash",)) for at, glob in enumerate(globs)]
     with shared_redis.client() as client:
         client.flushall()
