@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from wasupervisor.cli.apart import run_apart
-from wasupervisor.cli.client import EXIT_UNREACHABLE, EXIT_UNWELL, EXIT_USAGE, Client, Refusal, refuse
+from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, refuse
+from wasupervisor.cli.either import NOT_JOURNALED, by_daemon, settings_here
 from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.cli.screen import console
-from wasupervisor.config.loading import DEFAULT_FILE, Loaded, read
-from wasupervisor.config.problems import ConfigError
 from wasupervisor.config.schema import Settings
 from wasupervisor.decide.words import span
 from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.queue.depth import Depth, Totals, warnings
 from wasupervisor.queue.retry import RetryError
 from wasupervisor.runtime.queues import NoQueueError, configured, look, put_back
-
-HTTP_OK = 200
-HTTP_NOT_FOUND = 404
 
 KINDS = {"bullmq": "BullMQ", "bull": "Bull", None: "-"}
 
@@ -44,7 +39,7 @@ def queue_group() -> None:
 @click.pass_context
 def status_command(ctx: click.Context, config: Path | None, as_json: bool) -> None:
     """How deep each queue is: exit status 0 when all is well, 1 when one is beyond `queue.warn`."""
-    settings = _settings(ctx, config)
+    settings = settings_here(ctx, config, "redis")
     try:
         queue, _redis = configured(settings)
         found = run_apart(lambda: look(settings))
@@ -74,10 +69,11 @@ def retry_command(ctx: click.Context, name: str | None, limit: int | None, confi
 
     The daemon does it and journals it; where none runs, it is done here, and nothing is journaled.
     """
-    settings = _settings(ctx, config)
+    settings = settings_here(ctx, config, "redis")
     try:
         configured(settings, name)
-        answer = _by_daemon(ctx, config, name, limit) or _here(settings, name, limit)
+        body: dict[str, object] = {"queue": name, "limit": limit}
+        answer = by_daemon(ctx, config, "/queue/retry-failed", body, "put jobs back") or _here(settings, name, limit)
     except NoQueueError as error:
         refuse(f"cannot put jobs back: {error}", EXIT_USAGE)
     except (KeyspaceError, RetryError) as error:
@@ -88,42 +84,14 @@ def retry_command(ctx: click.Context, name: str | None, limit: int | None, confi
         for one in answer["queues"]:
             click.echo(f"queue {one['queue']!r}: {one['text']}")
         if not answer["journaled"]:
-            click.echo("nothing was journaled: no daemon was there to do it", err=True)
+            click.echo(NOT_JOURNALED, err=True)
     if not all(one["done"] for one in answer["queues"]):
         ctx.exit(EXIT_UNWELL)
-
-
-def _by_daemon(ctx: click.Context, config: Path | None, name: str | None, limit: int | None) -> dict[str, Any] | None:
-    """What the daemon answers; None: there is none, or one that cannot do it."""
-    body: dict[str, object] = {"queue": name, "limit": limit}
-    try:
-        status, answer = Client.for_command(ctx, config).post("/queue/retry-failed", body)
-    except Refusal as refusal:
-        if refusal.exit_code != EXIT_UNREACHABLE:
-            raise
-        return None
-    if status == HTTP_NOT_FOUND:
-        return None
-    if status != HTTP_OK:
-        refuse(f"cannot put jobs back: {answer.get('error')}", EXIT_UNWELL)
-    return {"journaled": True, **answer}
 
 
 def _here(settings: Settings, name: str | None, limit: int | None) -> dict[str, Any]:
     done = run_apart(lambda: put_back(settings, name, limit))
     return {"journaled": False, "queues": [asdict(one) for one in done]}
-
-
-def _settings(ctx: click.Context, config: Path | None) -> Settings:
-    """The settings. Of the secrets only that of Redis must be there."""
-    try:
-        loaded: Loaded = read(config or (ctx.obj or {}).get("config") or DEFAULT_FILE, os.environ)
-    except ConfigError as error:
-        refuse(str(error), EXIT_USAGE)
-    for problem in loaded.missing_secrets:
-        if problem.path.startswith("redis."):
-            refuse(str(problem), EXIT_USAGE)
-    return loaded.settings
 
 
 def _facts(found: tuple[Depth, ...], sentences: tuple[str, ...]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from wasupervisor.cli.apart import run_apart
-from wasupervisor.cli.client import EXIT_UNREACHABLE, EXIT_UNWELL, EXIT_USAGE, Client, Refusal, refuse
+from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, refuse
+from wasupervisor.cli.either import NOT_JOURNALED, by_daemon, settings_here
 from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.cli.screen import console
-from wasupervisor.config.loading import DEFAULT_FILE, Loaded, read
-from wasupervisor.config.problems import ConfigError
 from wasupervisor.config.schema import Settings
 from wasupervisor.decide.words import count, span
 from wasupervisor.runtime.redis_orders import NotDoneError, RedisWish, without_daemon
-
-HTTP_OK, HTTP_NOT_FOUND, HTTP_CONFLICT = 200, 404, 409
-
-NOT_JOURNALED = "nothing was journaled: no daemon was there to do it"
 
 
 @click.group("redis")
@@ -111,25 +105,9 @@ def undo_command(ctx: click.Context, wanted: str, config: Path | None, as_json: 
 
 def _done(ctx: click.Context, config: Path | None, verb: str, wish: RedisWish, what: str) -> dict[str, Any]:
     """What the daemon answers; where none runs, or one that cannot do it, what was done here."""
-    answer = _by_daemon(ctx, config, verb, wish, what)
-    return _here(_settings(ctx, config), verb, wish, what) if answer is None else answer
-
-
-def _by_daemon(ctx: click.Context, config: Path | None, verb: str, wish: RedisWish, what: str) -> dict[str, Any] | None:
-    """None: there is no daemon, or one that cannot do it."""
-    path = f"/redis/{verb}"
-    try:
-        client = Client.for_command(ctx, config)
-        status, answer = client.ask(path) if verb == "quarantine" else client.post(path, _body(wish))
-    except Refusal as refusal:
-        if refusal.exit_code != EXIT_UNREACHABLE:
-            raise
-        return None
-    if status == HTTP_NOT_FOUND:
-        return None
-    if status != HTTP_OK:
-        refuse(f"cannot {what}: {answer.get('error')}", EXIT_USAGE if status == HTTP_CONFLICT else EXIT_UNWELL)
-    return {"journaled": True, **answer}
+    body = None if verb == "quarantine" else _body(wish)
+    answer = by_daemon(ctx, config, f"/redis/{verb}", body, what, conflict=EXIT_USAGE)
+    return _here(settings_here(ctx, config, "gateway", "redis"), verb, wish, what) if answer is None else answer
 
 
 def _here(settings: Settings, verb: str, wish: RedisWish, what: str) -> dict[str, Any]:
@@ -147,18 +125,6 @@ def _here(settings: Settings, verb: str, wish: RedisWish, what: str) -> dict[str
 
 def _body(wish: RedisWish) -> dict[str, object]:
     return {name: getattr(wish, name) for name in wish.__struct_fields__}
-
-
-def _settings(ctx: click.Context, config: Path | None) -> Settings:
-    """The settings, with the secrets of the gateway and of Redis."""
-    try:
-        loaded: Loaded = read(config or (ctx.obj or {}).get("config") or DEFAULT_FILE, os.environ)
-    except ConfigError as error:
-        refuse(str(error), EXIT_USAGE)
-    for problem in loaded.missing_secrets:
-        if problem.path.startswith(("redis.", "gateway.")):
-            refuse(str(problem), EXIT_USAGE)
-    return loaded.settings
 
 
 def _one(answer: dict[str, Any], *, as_json: bool, ctx: click.Context) -> None:
