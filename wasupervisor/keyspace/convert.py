@@ -22,7 +22,7 @@ from wasupervisor.keyspace.scripts import CONVERT, READ
 from wasupervisor.keyspace.sweep import Wrong
 
 LARGEST = 16 * 2**20
-"""Bytes of a key, as DUMP gives it, that are turned in one script."""
+"""Bytes of a key that are turned in one script."""
 
 _COUNTER = b":id"
 _LIKE_COUNTER = "the counter of job ids"

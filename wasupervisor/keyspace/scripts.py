@@ -153,8 +153,12 @@ READ = Script(
 -- Gives: its type, the SHA1 of all of it, and what it holds; no content of other types, or of what is too large.
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'string' and kind ~= 'hash' then return {kind, '', {}} end
+local most, size = tonumber(ARGV[1]), nil
+if kind == 'string' then size = redis.call('STRLEN', KEYS[1])
+else size = redis.pcall('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 0) end
+if type(size) == 'number' and size > most then return {kind, '', {}} end
 local whole = redis.call('DUMP', KEYS[1])
-if #whole > tonumber(ARGV[1]) then return {kind, '', {}} end
+if #whole > most then return {kind, '', {}} end
 local held = kind == 'hash' and redis.call('HGETALL', KEYS[1]) or {redis.call('GET', KEYS[1])}
 return {kind, redis.sha1hex(whole), held}
 """,

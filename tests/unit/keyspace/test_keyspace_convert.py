@@ -153,9 +153,9 @@ async def test_why_others_cannot(servers: Servers, client: Any, monkeypatch: pyt
     assert await can_convert(servers, wrong_of(b"gone", "string")) == "there is no such key any more"
     monkeypatch.setattr(module, "LARGEST", 2**20)
     client.set("large", '{"a":"' + "x" * 2**20 + '"}')
-    client.config_set("rdbcompression", "no")
+    client.hset("many", mapping={f"field-{number}": "x" * 50 for number in range(20_000)})
     assert await can_convert(servers, wrong_of(b"large", "string")) == "it is larger than 1 MB"
-    client.config_set("rdbcompression", "yes")
+    assert await can_convert(servers, wrong_of(b"many", "hash")) == "it is larger than 1 MB"
 
 
 @pytest.mark.parametrize("meanwhile", ["hash", "string", "gone"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import pytest
@@ -27,6 +27,8 @@ from wasupervisor.keyspace.quarantine import (
     set_aside,
     undo,
 )
+from wasupervisor.keyspace.rules import Rule
+from wasupervisor.keyspace.sweep import Sweep, Wrong
 
 pytestmark = pytest.mark.anyio
 
@@ -248,6 +250,30 @@ async def test_who_lost_the_lease_moves_nothing(servers: Servers, redis_server: 
             Outcome.NOT_OURS
         )
         assert client.get(KEY) == b"v"
+
+
+async def test_the_lease_lost_in_the_middle_of_a_sweep_stops_the_repair(
+    servers: Servers, redis_server: RedisServer
+) -> None:
+    lease = Lease(servers, "k", lambda: 0.0)
+    assert await lease.take()
+    done: list[SetAside] = []
+
+    async def repair(wrong: Sequence[Wrong]) -> None:
+        for one in wrong:
+            done.append(await set_aside(servers, one, at=moment(), lease=lease, by="test"))
+            if len(done) == 7:
+                with redis_server.client() as client:
+                    client.set(lease.key, "another daemon")
+
+    async def rest(_seconds: float) -> None:
+        pass
+
+    with redis_server.client() as client:
+        client.mset({f"k:{number}": "v" for number in range(30)})
+        await Sweep(servers, [Rule("k", b"k:*", ("hash",))], clock=lambda: 0.0, rest=rest).run(repair)
+        assert [one.outcome for one in done] == [Outcome.MOVED] * 7 + [Outcome.NOT_OURS] * 23
+        assert len(client.keys("k:*")) == 23
 
 
 async def test_a_name_that_is_taken(servers: Servers, redis_server: RedisServer) -> None:
