@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from wasupervisor.keyspace.aside import OUTCOMES, Outcome, SetAside, set_aside
+from wasupervisor.keyspace.aside import OUTCOMES, Outcome, SetAside, identity, set_aside
 from wasupervisor.keyspace.connection import Servers
+from wasupervisor.keyspace.credentials import serves_others
 from wasupervisor.keyspace.keys import place_of, shown
 from wasupervisor.keyspace.lease import LASTS, Lease
 from wasupervisor.keyspace.rules import OnWrong, Rule
 from wasupervisor.keyspace.sweep import MOST, Rest, Sweep, Swept, Wrong
-from wasupervisor.keyspace.trouble import KeyspaceError
+from wasupervisor.keyspace.trouble import KeyspaceError, RedisTrouble
 from wasupervisor.keyspace.wanted import LastSweep, Repair, Wanted
 from wasupervisor.model.journal import Entry, EntryKind
 
@@ -35,6 +37,9 @@ LEFT: tuple[Left, ...] = (
     Left(lambda wrong, _repair: wrong.undone, "a person put it back as it is"),
 )
 """The first that holds counts."""
+
+_OF_ONE_KEY = frozenset({RedisTrouble.FORBIDDEN, RedisTrouble.OTHER})
+"""Refusals that may be of one key only: the others are treated all the same."""
 
 NOT_OURS = "another daemon has the lease, and repairs this database"
 
@@ -79,8 +84,14 @@ class Caretaker:
         self._more = 0
         self._aside: dict[bytes, bytes] | None = None
         """Names in quarantine, and the keys that they were; None: not known before the first sweep."""
+        self._aside_keys: Counter[bytes] = Counter()
+        """How often each key is in quarantine."""
         self._moved: set[bytes] = set()
         """Names that came into quarantine since the sweep began, which it may have passed already."""
+        self._gone: set[bytes] = set()
+        """Names that left it since then, which it may have seen before."""
+        self._more_aside = 0
+        self._unread = ""
         self.last: LastSweep | None = None
 
     @property
@@ -91,11 +102,16 @@ class Caretaker:
     @property
     def quarantined(self) -> int | None:
         """Keys in quarantine; None: not known yet."""
-        return None if self._aside is None else len(self._aside)
+        return None if self._aside is None else len(self._aside) + self._more_aside
 
     def is_aside(self, key: bytes) -> bool:
         """Whether it was set aside, as far as is known."""
-        return self._aside is not None and key in self._aside.values()
+        return self._aside_keys[key] > 0
+
+    @property
+    def waits_for_another(self) -> bool:
+        """Whether keys are left to another daemon, which may be gone by now."""
+        return not {NOT_OURS, OUTCOMES[Outcome.NOT_OURS]}.isdisjoint(self._left.values())
 
     async def sweep(self, servers: Servers, rules: Sequence[Rule]) -> int:
         """Go over all keys, and treat what is wrong.
@@ -109,12 +125,12 @@ class Caretaker:
         if self._sweep is None:
             self._sweep = Sweep(servers, rules, clock=self._clock, rest=self._rest)
         self._sweep.use(servers, rules)
-        self._told, found, self._moved = 0, 0, set()
+        self._told, found, self._moved, self._gone = 0, 0, set(), set()
 
         async def treat(wrong: Sequence[Wrong]) -> None:
             nonlocal found
             found += sum(one.key not in self._left for one in wrong)
-            await self.treat(servers, wrong)
+            await self._treat(servers, wrong)
 
         swept = await self._sweep.run(treat)
         self._ended(swept)
@@ -124,21 +140,29 @@ class Caretaker:
         """Set aside what may be, and say what became of each.
 
         Raises:
-            KeyspaceError: it could not be done, of the first key for which it could not.
+            KeyspaceError: Redis does not do it for any key now. What it only refuses for one is left.
         """
+        self._told = 0
+        await self._treat(servers, wrong)
+
+    async def _treat(self, servers: Servers, wrong: Sequence[Wrong]) -> None:
         for one in wrong:
-            why = next((row.text for row in LEFT if row.holds(one, self._wanted.repair)), None)
-            if why is None and not await self._is_ours(servers):
-                why = NOT_OURS
-            if why is not None:
-                self._leave(one, why)
-                continue
             try:
-                done = await set_aside(servers, one, at=self._stamp(), lease=self._proof(servers), by=BY)
+                await self._treat_one(servers, one)
             except KeyspaceError as error:
                 self._leave(one, f"it could not be set aside: {error}")
-                raise
-            self._was_set_aside(one, done)
+                if error.trouble not in _OF_ONE_KEY or not serves_others(error):
+                    raise
+
+    async def _treat_one(self, servers: Servers, one: Wrong) -> None:
+        why = next((row.text for row in LEFT if row.holds(one, self._wanted.repair)), None)
+        if why is None and not await self._is_ours(servers):
+            why = NOT_OURS
+        if why is not None:
+            self._leave(one, why)
+            return
+        done = await set_aside(servers, one, at=self._stamp(), lease=self._proof(servers), by=BY)
+        self._was_set_aside(one, done)
 
     async def release(self) -> None:
         """Let another daemon repair."""
@@ -147,15 +171,19 @@ class Caretaker:
 
     def left_quarantine(self, name: bytes) -> None:
         """A person has put it back, or thrown it away."""
+        self._gone.add(name)
         if self._aside is not None:
-            self._aside.pop(name, None)
+            key = self._aside.pop(name, None)
+            self._aside_keys -= Counter() if key is None else Counter((key,))
 
     def came_into_quarantine(self, name: bytes) -> None:
         """It was set aside, by whomever."""
         self._moved.add(name)
         place = place_of(name)
-        if place is not None:
-            self._aside = {**(self._aside or {}), name: place.key}
+        if place is not None and name not in (self._aside or {}):
+            self._aside = {} if self._aside is None else self._aside
+            self._aside[name] = place.key
+            self._aside_keys[place.key] += 1
 
     async def _is_ours(self, servers: Servers) -> bool:
         known, now = self._lease, self._clock()
@@ -178,7 +206,7 @@ class Caretaker:
             self.came_into_quarantine(done.name)
             size = "" if done.size is None else f", {done.size} bytes"
             back = f"`wasupervisor redis undo {done.id}` puts it back"
-            self._tell(one, f"{fault_of(one)}: it was set aside as {done.id}{size}; {back}", outcome="set_aside")
+            self._tell(one.key, f"{fault_of(one)}: it was set aside as {done.id}{size}; {back}", outcome="set_aside")
         elif done.outcome in (Outcome.GONE, Outcome.WHOLE):
             self._left.pop(one.key, None)
         else:
@@ -188,29 +216,47 @@ class Caretaker:
         if self._left.get(one.key) != why:
             if one.key in self._left or len(self._left) < MOST:
                 self._left[one.key] = why
-            self._tell(one, f"{fault_of(one)}. It is left as it is: {why}", outcome="left")
+            text = f"{fault_of(one)}. It is left as it is: {why}"
+            self._tell(one.key, text, outcome="left", warn=why != NOT_OURS)
 
-    def _tell(self, one: Wrong, text: str, *, outcome: str) -> None:
+    def _tell(self, key: bytes, text: str, *, outcome: str, warn: bool = True) -> None:
         self._told += 1
         if self._told <= MOST_TOLD:
-            session = self._session_of(one.key)
-            self._note(Entry(kind=EntryKind.REDIS, text=text, session=session, outcome=outcome, warn=True))
+            session = self._session_of(key)
+            self._note(Entry(kind=EntryKind.REDIS, text=text, session=session, outcome=outcome, warn=warn))
 
     def _ended(self, swept: Swept) -> None:
         wrong = {one.key for one in swept.wrong}
         self._left = {key: why for key, why in self._left.items() if key in wrong}
         self._more = swept.more_wrong
-        names = {*swept.quarantined, *self._moved}
-        self._aside = {name: place.key for name in names if (place := place_of(name)) is not None}
+        names = {*swept.quarantined, *self._moved} - self._gone
+        aside = {name: place.key for name in names if (place := place_of(name)) is not None}
+        if not swept.more_quarantined and not self._more_aside:  # else it may be others each time
+            self._tell_of_unknown([name for name in aside if name not in (self._aside or {})], aside)
+        self._more_aside = swept.more_quarantined
+        self._aside, self._aside_keys = aside, Counter(aside.values())
         self.last = LastSweep(at=self._wall(), seconds=swept.seconds, keys=swept.keys)
         if self._told > MOST_TOLD:
-            text = (
-                f"{self._told - MOST_TOLD} more keys were found wrong: see `wasupervisor redis quarantine` and `check`"
-            )
-            self._note(Entry(kind=EntryKind.REDIS, text=text, warn=True))
-        if swept.unread:
-            text = f"{swept.unread} keys could not be looked at: {swept.unread_why}"
-            self._note(Entry(kind=EntryKind.REDIS, text=text, warn=True))
+            more = self._told - MOST_TOLD
+            self._say(f"{more} more such keys: see `wasupervisor redis quarantine` and `wasupervisor redis check`")
+        unread = swept.unread_why if swept.unread else ""
+        if unread and unread != self._unread:
+            self._say(f"{swept.unread} keys could not be looked at: {unread}")
+        self._unread = unread
+
+    def _tell_of_unknown(self, names: Sequence[bytes], aside: Mapping[bytes, bytes]) -> None:
+        """Set aside by an earlier run, by a person without us, by another daemon, or by a call that broke off."""
+        if self.last is None:
+            if names:
+                self._say(f"in quarantine since before this start: {len(names)}; `wasupervisor redis quarantine` lists")
+            return
+        for name in sorted(names):
+            by = "by another hand, or by a call of ours that broke off"
+            back = f"`wasupervisor redis undo {identity(name)}` puts it back"
+            self._tell(aside[name], f"{shown(aside[name])} was set aside {by}; {back}", outcome="set_aside")
+
+    def _say(self, text: str) -> None:
+        self._note(Entry(kind=EntryKind.REDIS, text=text, warn=True))
 
 
 def fault_of(wrong: Wrong) -> str:

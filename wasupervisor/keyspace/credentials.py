@@ -13,7 +13,7 @@ from wasupervisor.keyspace.builtin import credential_key
 from wasupervisor.keyspace.connection import Node, Servers
 from wasupervisor.keyspace.rules import Rule, matching
 from wasupervisor.keyspace.sweep import Wrong
-from wasupervisor.keyspace.trouble import KeyspaceError
+from wasupervisor.keyspace.trouble import KeyspaceError, RedisTrouble
 from wasupervisor.model.value import Value
 
 NONE = "none"
@@ -21,6 +21,20 @@ NONE = "none"
 
 Named = tuple[tuple[str, str | None], ...]
 """Sessions: their names, and the gateway's own ids of them."""
+
+
+TELLS_NOTHING = frozenset({RedisTrouble.LOGIN, RedisTrouble.FORBIDDEN, RedisTrouble.OTHER})
+"""Our user or our words are at fault; whether the gateway's are is not known."""
+
+_SERVES_NOBODY = frozenset({"BUSY", "CLUSTERDOWN"})
+"""Codes of replies that everybody gets."""
+
+
+def serves_others(error: KeyspaceError) -> bool:
+    """Whether Redis may well serve the gateway, though it did not do this for us."""
+    if error.code in _SERVES_NOBODY:
+        return False
+    return error.trouble in TELLS_NOTHING or error.trouble is RedisTrouble.MOVED
 
 
 class Credential(NamedTuple):
@@ -55,7 +69,7 @@ async def read_types(servers: Servers, keys: Iterable[bytes]) -> Types:
     """Ask for all of them, one pipeline for each server.
 
     Raises:
-        KeyspaceError: a server cannot be asked.
+        KeyspaceError: a server cannot be asked, or answers nobody now: it loads its data.
     """
     by_node: dict[Node, list[bytes]] = {}
     for key in keys:
@@ -64,6 +78,8 @@ async def read_types(servers: Servers, keys: Iterable[bytes]) -> Types:
     for node, theirs in by_node.items():
         for key, reply in zip(theirs, await node.calls([("TYPE", key) for key in theirs]), strict=True):
             if isinstance(reply, KeyspaceError):
+                if not serves_others(reply):
+                    raise reply
                 unread = str(reply)
             else:
                 types[key] = reply.decode("ascii", "replace")
@@ -74,6 +90,8 @@ class Logins(Value, frozen=True):
     """Which credential hashes hold a login."""
 
     of: dict[bytes, bool] = {}  # noqa: RUF012 - msgspec copies it
+    unread: str = ""
+    """Why some could not be asked; empty: all were."""
 
 
 async def read_logins(servers: Servers, known: Mapping[bytes, Credential]) -> Logins:
@@ -87,13 +105,15 @@ async def read_logins(servers: Servers, known: Mapping[bytes, Credential]) -> Lo
     for key, kind in types.of.items():
         if kind == "hash" and known[key].rule.login is not None:
             by_node.setdefault(servers.node_of(key), []).append(key)
-    found = {}
+    found, unread = {}, types.unread
     for node, theirs in by_node.items():
         asked = [("HEXISTS", key, known[key].rule.login or b"") for key in theirs]
         for key, reply in zip(theirs, await node.calls(asked), strict=True):
             if isinstance(reply, int):
                 found[key] = bool(reply)
-    return Logins(of=found)
+            else:
+                unread = str(reply)
+    return Logins(of=found, unread=unread)
 
 
 def wrong_now(types: Types, known: Mapping[bytes, Credential]) -> tuple[Wrong, ...]:
@@ -101,5 +121,5 @@ def wrong_now(types: Types, known: Mapping[bytes, Credential]) -> tuple[Wrong, .
     return tuple(
         Wrong(key=key, rule=known[key].rule, type=kind, fault="type", ttl_ms=None)
         for key, kind in types.of.items()
-        if kind != NONE and kind not in known[key].rule.types
+        if key in known and kind != NONE and kind not in known[key].rule.types
     )

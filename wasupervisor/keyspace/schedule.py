@@ -64,6 +64,7 @@ class SweepSchedule:
         self._running: Due | None = None
         self._complete: float | None = None
         """When the last complete sweep ended, whatever its cause."""
+        self._anew = "no sweep yet since the start"
         self._on_growth: float | None = None
         """When the last complete sweep on growth ended."""
         self._in_vain = 0
@@ -78,6 +79,11 @@ class SweepSchedule:
         """What the counters of all servers said, once a cycle, also while a sweep is under way."""
         self._heard = self._heard.with_(growth.errors or 0, growth.joined)
         self._uncounted = "; ".join(growth.unknown)
+
+    def other_rules(self) -> None:
+        """What was looked at so far was looked at by other rules: all of it is to be looked at anew."""
+        self._complete = self._not_before = None
+        self._anew = "the rules are others than at the last sweep"
 
     @property
     def is_counted(self) -> bool:
@@ -137,7 +143,7 @@ class SweepSchedule:
         return min(SPACING * 2.0 ** min(self._in_vain, 20), max(SPACING, self._every))
 
     def _start(self, _now: float) -> str | None:
-        return "no sweep yet since the start" if self._complete is None else None
+        return self._anew if self._complete is None else None
 
     def _growth(self, now: float) -> str | None:
         waiting = self._on_growth is not None and now - self._on_growth < self._wait

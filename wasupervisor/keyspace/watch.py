@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 
 import anyio
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from wasupervisor.keyspace.connection import Servers
 from wasupervisor.keyspace.counter import WrongtypeCounter, read_wrongtype
 from wasupervisor.keyspace.credentials import (
     NONE,
+    TELLS_NOTHING,
     Credential,
     Logins,
     Named,
@@ -24,13 +26,15 @@ from wasupervisor.keyspace.credentials import (
     credentials_of,
     read_logins,
     read_types,
+    serves_others,
     wrong_now,
 )
+from wasupervisor.keyspace.keys import LEASE
 from wasupervisor.keyspace.preflight import Preflight, preflight
 from wasupervisor.keyspace.rules import Rule
 from wasupervisor.keyspace.schedule import Due, SweepSchedule
 from wasupervisor.keyspace.sweep import Rest, Sweep, Wrong, with_marks
-from wasupervisor.keyspace.trouble import KeyspaceError, RedisTrouble
+from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.keyspace.wanted import Known, Repair, Wanted
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.observation import RedisReading
@@ -46,8 +50,7 @@ SWEEP_BEFORE_RESTART = 5.0
 PREFLIGHT_EVERY = 300.0
 """Seconds."""
 
-TELLS_NOTHING = frozenset({RedisTrouble.LOGIN, RedisTrouble.FORBIDDEN, RedisTrouble.OTHER})
-"""Our user or our words are at fault; whether the gateway's are is not known."""
+WELL_AGAIN = "the gateway's Redis answers again, and all that is asked"
 
 
 class KeyspaceWatch:
@@ -113,7 +116,8 @@ class KeyspaceWatch:
         self._before_restart = False
         self._flight: Preflight | None = None
         self._flown_at: float | None = None
-        self._trouble = ""
+        self._troubles: dict[str, str] = {}
+        """Work that could not be done at its last time, and why."""
         self._running: anyio.CancelScope | None = None
 
     # What others ask
@@ -125,7 +129,10 @@ class KeyspaceWatch:
         version = version or self._version or ("2" if any(identity for _, identity in sessions) else None)
         if version != self._version:
             self._version = version
-            self.rules = self._rules_now()
+            rules = self._rules_now()
+            if rules != self.rules:
+                self.rules = rules
+                self._schedule.other_rules()
         elif sessions == self._sessions:
             return
         self._sessions = sessions
@@ -136,35 +143,43 @@ class KeyspaceWatch:
         """One short look; `last` has what came of it. Never raises; at once when one is under way."""
         if self._looking.locked():
             return
-        async with self._looking:
-            began = self._clock()
-            try:
+        try:
+            async with self._looking:
+                began = self._clock()
                 reading = await self._read_in_time()
-            except Exception:
-                log.exception("the gateway's Redis could not be looked at: this is a fault of wasupervisor")
-                reading = replace(self.last, ok=None, detail="")
-            self._tell(reading)
-            self.last, self._looked_at = reading, began
-        self._end_of_look.set()
-        self._end_of_look = anyio.Event()
+                self._tell(reading)
+                self.last, self._looked_at = reading, began
+        finally:  # who waits for it goes on, also when it was cancelled
+            self._end_of_look.set()
+            self._end_of_look = anyio.Event()
 
     async def reading(self, max_age: float) -> RedisReading:
         """The last reading, taken anew when it is older than so many seconds: right before a restart.
 
-        Where nothing says whether there are mistyped keys, it waits for a sweep as well.
+        Where nothing says whether there are mistyped keys, or what is in quarantine, it waits for a sweep as well.
         """
-        if self.wanted.repair is not Repair.OFF and not self._counts() and not self._schedule.is_fresh(self._clock()):
+        if self._needs_sweep():
             self._before_restart = True
             with anyio.move_on_after(SWEEP_BEFORE_RESTART):
                 swept = self._end_of_sweep
-                await self.look()
-                await swept.wait()
-        while self._looked_at is None or self._clock() - self._looked_at > max_age:
+                await self._look_after(self._clock())
+                if self.last.ok is True:
+                    await swept.wait()
+        await self._look_after(self._clock() - max_age)
+        return self.last
+
+    async def _look_after(self, moment: float) -> None:
+        """Wait for the end of a look that began then or later, also of one that failed."""
+        while self._looked_at is None or self._looked_at < moment:
             if self._looking.locked():
                 await self._end_of_look.wait()
             else:
                 await self.look()
-        return self.last
+
+    def _needs_sweep(self) -> bool:
+        if self.wanted.repair is Repair.OFF or self._schedule.is_fresh(self._clock()):
+            return False
+        return self.caretaker.last is None or not self._schedule.is_counted
 
     def known(self) -> Known:
         """For the health document."""
@@ -177,7 +192,7 @@ class KeyspaceWatch:
             quarantined=keeper.quarantined,
             last_sweep=keeper.last,
             findings=() if self._flight is None else self._flight.findings,
-            trouble=self._trouble,
+            trouble=next(filter(None, self._troubles.values()), ""),
         )
 
     async def servers(self) -> Servers:
@@ -203,10 +218,14 @@ class KeyspaceWatch:
             KeyspaceError: a server cannot be asked.
         """
         logins = await read_logins(servers, self._credentials)
-        if logins.of:
-            self._in_redis = any(logins.of.values())
         self._had_login |= {key for key, whole in logins.of.items() if whole}
-        return self._in_redis
+        # What came in the place of a hash that was set aside tells nothing: its login was in the other.
+        told = [whole for key, whole in logins.of.items() if key not in self._lost and not self.caretaker.is_aside(key)]
+        if not told:
+            return self._in_redis
+        if any(told) or self.caretaker.last is not None or self.wanted.repair is Repair.OFF:
+            self._in_redis = any(told)
+        return any(told)
 
     async def new_sweep(self) -> Sweep:
         """A pass over all keys that nobody has begun.
@@ -227,9 +246,11 @@ class KeyspaceWatch:
         """Let go of everything; never raises."""
         if self._running is not None:
             self._running.cancel()
-        await self.caretaker.release()
-        if self._servers is not None:
-            await self._servers.aclose()
+        try:
+            await self.caretaker.release()
+        finally:
+            if self._servers is not None:
+                await self._servers.aclose()
 
     # The short look
 
@@ -238,8 +259,13 @@ class KeyspaceWatch:
             with anyio.move_on_after(LOOK_WITHIN):
                 return await self._read()
         except KeyspaceError as error:
-            ok = None if error.trouble in TELLS_NOTHING else False
+            ok = None if error.trouble in TELLS_NOTHING and serves_others(error) else False
             return replace(self.last, ok=ok, detail=str(error))
+        except Exception as error:
+            kind = type(error).__name__
+            if kind not in self.last.detail:
+                log.exception("the gateway's Redis could not be looked at: this is a fault of wasupervisor")
+            return replace(self.last, ok=None, detail=f"a fault of the supervisor's own ({kind}), see its log")
         return replace(self.last, ok=False, detail=f"no answer within {LOOK_WITHIN:g} s")
 
     async def _read(self) -> RedisReading:
@@ -247,36 +273,40 @@ class KeyspaceWatch:
         await servers.settle()
         self._schedule.heard(self._counter.take([await read_wrongtype(node) for node in servers.nodes]))
         known = self._credentials
-        types = await read_types(servers, known)
+        # Without any, a key of ours: while Redis loads its data it answers INFO, and not TYPE.
+        types = await read_types(servers, known or [LEASE])
         wrong = wrong_now(types, known)
         self._wrong = wrong if self.wanted.repair is not Repair.OFF else ()
-        self._lost = await self._lost_now(servers, types)
+        self._lost, unread = await self._lost_now(servers, types)
         mistyped, lost = (
             dict.fromkeys(known[key].session for key in keys) for keys in ([one.key for one in wrong], self._lost)
         )
-        if types.unread:  # what was known of them stands
+        unread = types.unread or unread
+        if unread:  # what was known of them stands
             mistyped, lost = mistyped | dict.fromkeys(self.last.mistyped), lost | dict.fromkeys(self.last.lost)
-        return RedisReading(ok=True, mistyped=tuple(mistyped), lost=tuple(lost), detail=types.unread)
+        return RedisReading(ok=True, mistyped=tuple(mistyped), lost=tuple(lost), detail=unread)
 
-    async def _lost_now(self, servers: Servers, types: Types) -> tuple[bytes, ...]:
+    async def _lost_now(self, servers: Servers, types: Types) -> tuple[tuple[bytes, ...], str]:
         """Credential keys that are not there, or not whole, while the gateway has their login in memory.
 
         It goes on to write what goes with a login, and so makes a hash that looks well until the login is in it.
+        Beside them, why some could not be asked.
         """
         if not self._in_redis:
-            return ()
+            return (), ""
         aside = {key for key in self._credentials if self.caretaker.is_aside(key)}
         doubted = {key: self._credentials[key] for key in (*aside, *self._lost) if key in self._credentials}
         logins = await read_logins(servers, doubted) if doubted else Logins()
         self._had_login |= {key for key, whole in logins.of.items() if whole}
         gone = {key for key in self._had_login if self._session_of(key) in self._working} | aside
         missing = [key for key in self._credentials if key in gone and types.of.get(key) == NONE]
-        return (*missing, *(key for key in doubted if logins.of.get(key) is False))
+        return (*missing, *(key for key in doubted if logins.of.get(key) is False)), logins.unread
 
     def _tell(self, reading: RedisReading) -> None:
         before = self.last
-        if reading.ok is not before.ok and (reading.ok is not True or before.ok is False):
-            self._say(_answer_text(reading), warn=reading.ok is not True)
+        was_bad, bad = _bad_news(before), _bad_news(reading)
+        if bad != was_bad and (bad or was_bad):
+            self._say(f"{bad}: {reading.detail}" if bad else WELL_AGAIN, warn=bool(bad))
         was, now = ({*one.mistyped, *one.lost} for one in (before, reading))
         for name in sorted(now - was):
             text = "has the wrong type" if name in reading.mistyped else "is gone, or was set aside"
@@ -293,18 +323,23 @@ class KeyspaceWatch:
     async def _work(self) -> None:
         if self.last.ok is not True:
             return
+        await self._try("credential keys", self._treat_credentials)
+        due = self._schedule.due(self._clock(), before_restart=self._before_restart)
+        if due is not None and self.wanted.repair is not Repair.OFF:
+            await self._try("all keys", partial(self._sweep, due))
+        if self._flown_at is None or self._clock() - self._flown_at >= PREFLIGHT_EVERY:
+            await self._try("settings", self._fly)
+
+    async def _try(self, what: str, work: Callable[[Servers], Awaitable[None]]) -> None:
+        """Do some work; that it cannot be done stands until it is done, and is told on change."""
+        before, why = self._troubles.get(what, ""), ""
         try:
-            servers = await self.servers()
-            if self._wrong:
-                await self._treat_credentials(servers)
-            due = self._schedule.due(self._clock(), before_restart=self._before_restart)
-            if due is not None and self.wanted.repair is not Repair.OFF:
-                await self._sweep(servers, due)
-            if self._flown_at is None or self._clock() - self._flown_at >= PREFLIGHT_EVERY:
-                await self._fly(servers)
-            self._is_troubled("")
+            await work(await self.servers())
         except KeyspaceError as error:
-            self._is_troubled(str(error))
+            why = str(error)
+        if why and why != before:
+            self._say(f"{what} in Redis are not looked after as they should be: {why}", warn=True)
+        self._troubles[what] = why
 
     async def _treat_credentials(self, servers: Servers) -> None:
         """First of all, and without a sweep: at the next reconnect of its session it is too late."""
@@ -313,15 +348,18 @@ class KeyspaceWatch:
             theirs = [one for one in wrong if servers.node_of(one.key) is node]
             await self.caretaker.treat(servers, await with_marks(node, theirs, cluster=servers.is_cluster))
 
-    async def _sweep(self, servers: Servers, due: Due) -> None:
+    async def _sweep(self, due: Due, servers: Servers) -> None:
         log.debug("all keys are looked at: %s", due.text)
         self._schedule.began(self._clock(), due)
-        complete, found = False, 0
+        complete, found, rules = False, 0, self.rules
+        self._before_restart = False
         try:
-            found = await self.caretaker.sweep(servers, self.rules)
-            complete, self._before_restart = True, False
+            found = await self.caretaker.sweep(servers, rules)
+            complete = not self.caretaker.waits_for_another
         finally:
             self._schedule.ended(self._clock(), complete=complete, found=found)
+            if rules is not self.rules:
+                self._schedule.other_rules()
             self._end_of_sweep.set()
             self._end_of_sweep = anyio.Event()
 
@@ -340,15 +378,6 @@ class KeyspaceWatch:
             if (one.code, one.node) not in known and one.is_trouble:
                 self._say(one.sentence, warn=True)
 
-    def _is_troubled(self, why: str) -> None:
-        if why and why != self._trouble:
-            self._say(f"keys in Redis are not looked after as they should be: {why}", warn=True)
-        self._trouble = why
-
-    def _counts(self) -> bool:
-        """Whether errors tell when a sweep is worth it."""
-        return self._schedule.is_counted
-
     def _rules_now(self) -> tuple[Rule, ...]:
         wanted = self.wanted
         return rules_for(wanted.gateway_kind, self._version, prefix=wanted.prefix, queues=wanted.queues, own=wanted.own)
@@ -360,9 +389,10 @@ class KeyspaceWatch:
         self.note(entry)
 
 
-def _answer_text(reading: RedisReading) -> str:
-    if reading.ok:
-        return "the gateway's Redis answers again"
+def _bad_news(reading: RedisReading) -> str:
+    """The beginning of a sentence that `detail` ends; empty: there is none."""
     if reading.ok is False:
-        return f"the gateway's Redis does not answer: {reading.detail}. No session is restarted meanwhile"
-    return f"nothing is known of the gateway's Redis: {reading.detail}"
+        return "no session is restarted while the gateway's Redis does not answer"
+    if not reading.detail:
+        return ""
+    return "not all is known of the gateway's Redis" if reading.ok else "nothing is known of the gateway's Redis"
