@@ -14,7 +14,12 @@ from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.model.value import Value
 
 COUNT = 1000
-"""Keys of one call. 10,000 would hold other clients up for 8 to 13 ms (measured, 1,000,000 keys, Redis 7.0.15)."""
+"""Keys of one call at most. 10,000 would hold others up for 8 to 13 ms (measured, 1,000,000 keys, Redis 7.0.15)."""
+
+FEWEST = 100
+
+LONG = 0.0015
+"""Seconds of the server's time. A call that takes longer is followed by one over half as many keys."""
 
 MOST = 10_000
 """Wrong keys, and keys in quarantine, of which one pass keeps the names. The others are counted."""
@@ -68,7 +73,7 @@ OnWrong = Callable[[Sequence[Wrong]], Awaitable[None]]
 class Sweep:
     """Goes over all keys again and again, in small steps; goes on where it was interrupted.
 
-    After each call it rests for as long as the call took, so that at most half of the server's time is ours.
+    After each call it rests for as long as the server was busy with it, so that at most half of its time is ours.
     """
 
     def __init__(self, servers: Servers, rules: Sequence[Rule], *, clock: Clock, rest: Rest) -> None:
@@ -88,6 +93,7 @@ class Sweep:
         self._script = sweep_script(rules)
         self._clock = clock
         self._rest = rest
+        self._count = COUNT
         self._pass = _Pass(self._rules)
 
     def use(self, servers: Servers, rules: Sequence[Rule]) -> None:
@@ -132,11 +138,20 @@ class Sweep:
 
     async def _step(self, node: Node, cursor: bytes, on_wrong: OnWrong) -> None:
         began = self._clock()
-        reply = await node.run(self._script, [], [cursor, COUNT, OURS, QUARANTINE])
-        took = self._clock() - began
-        await self._take(node, reply, on_wrong)
+        reply = await node.run(self._script, [], [cursor, self._count, OURS, QUARANTINE])
+        *told, busy = reply
+        took = busy / 1e6 or self._clock() - began
+        self._pace(took)
+        await self._take(node, told, on_wrong)
         if self._pass.cursors[node.name] is not None:
             await self._rest(took)
+
+    def _pace(self, took: float) -> None:
+        """Others wait as long as a call takes: fewer keys where each takes longer, for its rules or its server."""
+        if took > LONG:
+            self._count = max(FEWEST, self._count // 2)
+        elif took < LONG / 3:
+            self._count = min(COUNT, self._count * 2)
 
     async def _take(self, node: Node, reply: Sequence[Any], on_wrong: OnWrong) -> None:
         cursor, keys, matched, found, aside, unread, why = reply
