@@ -16,7 +16,6 @@ from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule
 _NOT_YET = (
     "process.memory",
     "process.cpu",
-    "recovery.restart_gateway.force",
     "recovery.maintenance",
     "vault",
     "health.haproxy_agent",

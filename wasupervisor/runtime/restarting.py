@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -11,9 +12,13 @@ from wasupervisor.decide.confirm import gateway_objection
 from wasupervisor.host.restarter import Restarted, Restarter
 from wasupervisor.model.observation import Stores
 from wasupervisor.model.policy import Policy
-from wasupervisor.model.remedies import Outcome
+from wasupervisor.model.remedies import Outcome, Remedy
+from wasupervisor.model.sessions import Reason
 from wasupervisor.runtime.performing import FRESH_UPLINK, Attempt
 from wasupervisor.runtime.watch import Readings, Watch
+
+if TYPE_CHECKING:
+    from wasupervisor.host.forcing import Force, Old
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +31,13 @@ class GatewayRestart:
     """One way to restart it, and what has to happen around it."""
 
     def __init__(
-        self, restarter: Restarter, *, drain: float, hold: Callable[[str | None], None], wake: Callable[[], None]
+        self,
+        restarter: Restarter,
+        *,
+        drain: float,
+        hold: Callable[[str | None], None],
+        wake: Callable[[], None],
+        force: Force | None = None,
     ) -> None:
         """Nothing is done yet.
 
@@ -35,8 +46,10 @@ class GatewayRestart:
             drain: seconds for which readiness says no before.
             hold: has readiness say no, with the reason; None: no longer.
             wake: makes the next turn come at once.
+            force: ends an old process that would stand in the way; None: only the restarter does.
         """
         self._restarter = restarter
+        self._force = force
         self._drain = drain
         self._hold = hold
         self._wake = wake
@@ -65,7 +78,7 @@ class GatewayRestart:
                 attempt.end(Outcome.WITHHELD, against)
             elif attempt.begin():
                 self._hold(RESTARTING)
-                restarted = await self._restart(watch)
+                restarted = await self._restart(remedy, watch)
                 attempt.end(restarted.outcome, restarted.detail)
         finally:
             self._hold(None)
@@ -77,11 +90,14 @@ class GatewayRestart:
             self._wake()  # for the health file
             await anyio.sleep(self._drain)
 
-    async def _restart(self, watch: Watch) -> Restarted:
+    async def _restart(self, remedy: Remedy, watch: Watch) -> Restarted:
         restarter, before = self._restarter, watch.last
         try:
             log.info("the gateway is restarted by %s", restarter.by)
-            done = await restarter.restart()
+            if self._force is None:
+                done = await restarter.restart()
+            else:
+                done = await self._force.restart(restarter, _old(before, hung=remedy.cause is Reason.GATEWAY_HUNG))
             if done.outcome is not Outcome.ACCEPTED or not restarter.wanted_for:
                 return done
             with anyio.move_on_after(restarter.wanted_for):
@@ -92,6 +108,16 @@ class GatewayRestart:
         finally:
             if restarter.wanted_for:
                 await restarter.settle()
+
+
+def _old(before: Readings | None, *, hung: bool) -> Old | None:
+    """The run of the gateway that was seen last; None where it is not known."""
+    from wasupervisor.host.forcing import Old  # noqa: PLC0415
+
+    process = None if before is None else before.process
+    if process is None or process.pid is None or process.born is None:
+        return None
+    return Old(process.pid, process.born, hung)
 
 
 async def _new_process(watch: Watch, before: Readings | None) -> None:

@@ -17,6 +17,7 @@ from wasupervisor.runtime.stamps import Stamps
 from wasupervisor.runtime.watch import Watch
 
 if TYPE_CHECKING:
+    from wasupervisor.host.forcing import Force
     from wasupervisor.keyspace.watch import KeyspaceWatch
     from wasupervisor.runtime.backlog import QueueWatch
     from wasupervisor.runtime.restarting import GatewayRestart
@@ -105,7 +106,16 @@ def open_restart(
     restarter = open_restarter(
         wanted.by, unit=wanted.unit, container=wanted.container, argv=wanted.argv, file=wanted.file
     )
-    return GatewayRestart(restarter, drain=wanted.drain, hold=hold, wake=wake)
+    return GatewayRestart(
+        restarter, drain=wanted.drain, hold=hold, wake=wake, force=_open_force() if wanted.force else None
+    )
+
+
+def _open_force() -> Force:
+    """Loaded only where it is configured."""
+    from wasupervisor.host.forcing import Force  # noqa: PLC0415
+
+    return Force()
 
 
 def _open_uplink(uplink: Uplink, clock: Callable[[], float]) -> UplinkWatch:

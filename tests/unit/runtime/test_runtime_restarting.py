@@ -11,11 +11,13 @@ import pytest
 from msgspec.structs import replace
 from runtime_scenes import ScriptedGateway, ScriptedUplink, failed, working
 
+from wasupervisor.host.forcing import Old
 from wasupervisor.host.restart_kubelet import KubeletRestarter
 from wasupervisor.host.restarter import Restarted, Restarter
 from wasupervisor.model.observation import Look, ProcessReading, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Outcome, Remedy, RemedyKind, Result
+from wasupervisor.model.sessions import Reason
 from wasupervisor.runtime import watch as watching
 from wasupervisor.runtime.performing import CUT_OFF, FRESH_UPLINK, STOPPING, Performer
 from wasupervisor.runtime.restarting import DRAINING, RESTARTING, UNSEEN, GatewayRestart
@@ -104,10 +106,16 @@ class Scene:
         self.wake()
         await self.watch.next()
 
-    def hands(self, restarter: Restarter | None = None, *, drain: float = 0.0) -> None:
+    def hands(
+        self, restarter: Restarter | None = None, *, drain: float = 0.0, force: ScriptedForce | None = None
+    ) -> None:
         """How it is restarted."""
         self.performer.restart = GatewayRestart(
-            restarter or self.restarter, drain=drain, hold=self.held.append, wake=self.wake
+            restarter or self.restarter,
+            drain=drain,
+            hold=self.held.append,
+            wake=self.wake,
+            force=force,  # type: ignore[arg-type]
         )
 
     async def result(self) -> Result:
@@ -253,6 +261,31 @@ async def test_a_forced_one_passes_whatever_is_seen() -> None:
         it.uplink.state, it.gateway.sightings = UplinkState.DOWN, (working("a"),)
         assert (await it.told(FORCED))[0] is Outcome.ACCEPTED
         assert it.held == [None, DRAINING, RESTARTING, None]
+
+
+class ScriptedForce:
+    """Notes what it is told of the old process."""
+
+    def __init__(self) -> None:
+        self.olds: list[Old | None] = []
+
+    async def restart(self, restarter: Restarter, old: Old | None) -> Restarted:
+        self.olds.append(old)
+        return await restarter.restart()
+
+
+async def test_force_is_told_which_process_is_meant_and_whether_it_hangs() -> None:
+    async with scene() as it:
+        force = ScriptedForce()
+        it.hands(force=force)
+        it.gateway.silent = True
+        await it.look()
+        hung = replace(REMEDY, cause=Reason.GATEWAY_HUNG, sessions=())
+        assert await it.told(hung) == (Outcome.ACCEPTED, "told by the restarter")
+        it.process.reading = ProcessReading()
+        await it.told(FORCED)
+        assert force.olds == [Old(4711, 1.0, hung=True), None]
+        assert it.restarter.made == [RESTARTING, RESTARTING]
 
 
 def born_again(it: Scene) -> None:
