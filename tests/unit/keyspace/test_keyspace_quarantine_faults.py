@@ -71,6 +71,7 @@ async def test_a_command_that_is_forbidden_leaves_all_as_it_was(
     assert raised.value.trouble is RedisTrouble.FORBIDDEN
     assert everything(client) == before
     assert client.pttl(KEY) > 0
+    assert client.keys() == [KEY]
 
 
 @pytest.mark.parametrize("command", ["memory", "unlink"])
