@@ -120,8 +120,7 @@ class Sweep:
         """
         began = self._clock()
         try:
-            await self._begin()
-            for node in self._servers.nodes:
+            for node in await self._begin():
                 while (cursor := self._pass.cursors[node.name]) is not None:
                     await self._step(node, cursor, on_wrong)
         finally:
@@ -129,12 +128,14 @@ class Sweep:
         swept, self._pass = self._pass.told(complete=True), _Pass(self._rules)
         return swept
 
-    async def _begin(self) -> None:
-        """A cursor means nothing to another server, nor to the same one when it was started anew."""
-        runs = {node.name: (await read_info(node, "server")).text("run_id") for node in self._servers.nodes}
+    async def _begin(self) -> tuple[Node, ...]:
+        """The servers of this run. A cursor means nothing to another one, nor to the same when it was started anew."""
+        nodes = self._servers.nodes
+        runs = {node.name: (await read_info(node, "server")).text("run_id") for node in nodes}
         known = None not in runs.values()
         if not known or runs != self._pass.runs:
             self._pass = _Pass(self._rules, runs)
+        return nodes
 
     async def _step(self, node: Node, cursor: bytes, on_wrong: OnWrong) -> None:
         began = self._clock()
@@ -155,7 +156,7 @@ class Sweep:
 
     async def _take(self, node: Node, reply: Sequence[Any], on_wrong: OnWrong) -> None:
         cursor, keys, matched, found, aside, unread, why = reply
-        wrong = [self._wrong(*one) for one in found if one[0] not in self._pass.wrong]
+        wrong = list({one[0]: self._wrong(*one) for one in found if one[0] not in self._pass.wrong}.values())
         room = max(0, MOST - len(self._pass.wrong))
         fresh = await with_marks(node, wrong[:room], cluster=self._servers.is_cluster)
         if fresh:
