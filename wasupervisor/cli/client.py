@@ -49,6 +49,10 @@ class Refusal(click.ClickException):
             click.echo(f"wasupervisor: {line}", file=file, err=file is None)
 
 
+class AbsentError(Refusal):
+    """There is no daemon. Of one that hangs, or that we may not speak to, this cannot be said."""
+
+
 def refuse(text: str, status: int) -> NoReturn:
     """Say what cannot be done, and end the command."""
     raise Refusal(text, status)
@@ -84,7 +88,9 @@ class Client:
                 answer = connection.getresponse()
                 body = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            refuse(f"the daemon cannot be reached at {self._file}: {_why(self._file, error)}", EXIT_UNREACHABLE)
+            text = f"the daemon cannot be reached at {self._file}: {_why(self._file, error)}"
+            absent = isinstance(error, FileNotFoundError | ConnectionRefusedError)
+            raise (AbsentError if absent else Refusal)(text, EXIT_UNREACHABLE) from None
         try:
             return answer.status, json.loads(body)
         except ValueError:

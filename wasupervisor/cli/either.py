@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from wasupervisor.cli.client import EXIT_UNREACHABLE, EXIT_UNWELL, EXIT_USAGE, Client, Refusal, refuse
+from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, AbsentError, Client, refuse
 from wasupervisor.config.loading import DEFAULT_FILE, Loaded, read
 from wasupervisor.config.problems import ConfigError
 from wasupervisor.config.schema import Settings
@@ -40,9 +40,7 @@ def by_daemon(
     try:
         client = Client.for_command(ctx, config)
         status, answer = client.ask(path) if body is None else client.post(path, body)
-    except Refusal as refusal:
-        if refusal.exit_code != EXIT_UNREACHABLE:
-            raise
+    except AbsentError:
         return None
     if status == HTTP_NOT_FOUND:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ def repair_command(
     if as_json:
         click.echo(json.dumps(answer))
     else:
-        _show_repair(answer["keys"], dry_run=dry_run, verbose=verbose)
+        _show_repair(answer, dry_run=dry_run, verbose=verbose)
     _say_if_not_journaled(answer, dry_run=dry_run)
+    if not answer["is_done"]:
+        ctx.exit(EXIT_UNWELL)
 
 
 @redis_group.command("quarantine")
@@ -112,7 +115,7 @@ def _done(ctx: click.Context, config: Path | None, verb: str, wish: RedisWish, w
 
 def _here(settings: Settings, verb: str, wish: RedisWish, what: str) -> dict[str, Any]:
     async def do() -> dict[str, Any]:
-        async with without_daemon(settings, getpass.getuser()) as orders:
+        async with without_daemon(settings, _user()) as orders:
             return await orders.do(verb, wish)
 
     try:
@@ -121,6 +124,13 @@ def _here(settings: Settings, verb: str, wish: RedisWish, what: str) -> dict[str
         refuse(f"cannot {what}: {error}", EXIT_USAGE if error.about_wish else EXIT_UNWELL)
     except ValueError as error:
         refuse(f"cannot {what}: gateway.url: {error}", EXIT_USAGE)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may have a user without a name
+        return f"uid {os.getuid()}"
 
 
 def _body(wish: RedisWish) -> dict[str, object]:
@@ -147,18 +157,18 @@ def _show_check(found: dict[str, Any], *, verbose: bool) -> None:
     table.add_column("keys that match", overflow="fold")
     table.add_column("must be", no_wrap=True)
     table.add_column("found", justify="right", no_wrap=True)
+    if verbose:
+        table.add_column("when it is wrong", overflow="fold")
     for one in _grouped(found["rules"], all_of_them=verbose):
-        table.add_row(Text(one["name"]), Text(one["match"]), one["expected"], str(one["keys"]))
+        why = [Text(one["why"])] if verbose else []
+        table.add_row(Text(one["name"]), Text(one["match"]), one["expected"], str(one["keys"]), *why)
     if table.row_count:
         console().print(table)
     else:
         click.echo("no rule matches any key: is redis.prefix, and the database in redis.url, the gateway's?")
     for one in found["wrong"]:
         click.echo(f"- {one['fault']}. {_fate(one)}")
-    if found["more_wrong"]:
-        click.echo(f"- {found['more_wrong']} more keys are wrong")
-    if found["unread"]:
-        click.echo(f"- could not be looked at: {found['unread']}")
+    _show_gaps(found)
     for one in found["findings"]:
         where = f"{one['node']}: " if one.get("node") else ""
         click.echo(f"- {where}{one['text']}. {one['why']} {one['todo']}")
@@ -182,15 +192,27 @@ def _grouped(rules: list[dict[str, Any]], *, all_of_them: bool) -> list[dict[str
     return [one for one in lines.values() if one["keys"] or all_of_them]
 
 
-def _show_repair(keys: list[dict[str, Any]], *, dry_run: bool, verbose: bool) -> None:
-    shown = [one for one in keys if one["done"] != "left" or verbose]
-    for one in shown:
-        click.echo(one["text"])
-    left = len(keys) - len([one for one in keys if one["done"] != "left"])
+def _show_gaps(found: dict[str, Any]) -> None:
+    """What was not looked at, or is not told."""
+    if found["more_wrong"]:
+        click.echo(f"- {count(found['more_wrong'], 'more key')} wrong: `redis repair` again finds them")
+    if found["unread"]:
+        click.echo(f"- could not be looked at: {found['unread']}")
+    if found["unknown"]:
+        click.echo(f"- {found['unknown']}")
+
+
+def _show_repair(answer: dict[str, Any], *, dry_run: bool, verbose: bool) -> None:
+    keys = answer["keys"]
+    left = [one for one in keys if one["done"] == "left"]
+    for one in keys:
+        if one["done"] != "left" or verbose:
+            click.echo(one["text"])
     if not keys:
         click.echo("no key is of the wrong type")
     elif left and not verbose:
-        click.echo(f"{count(left, 'key')} left as found: --verbose tells why")
+        click.echo(f"{count(len(left), 'key')} left as found: --verbose tells why")
+    _show_gaps(answer)
     if dry_run and keys:
         click.echo("nothing was done: --dry-run")
 

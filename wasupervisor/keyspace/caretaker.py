@@ -38,9 +38,6 @@ LEFT: tuple[Left, ...] = (
 )
 """The first that holds counts."""
 
-_OF_ONE_KEY = frozenset({RedisTrouble.FORBIDDEN, RedisTrouble.OTHER})
-"""Refusals that may be of one key only: the others are treated all the same."""
-
 NOT_OURS = "another daemon has the lease, and repairs this database"
 
 
@@ -151,7 +148,7 @@ class Caretaker:
                 await self._treat_one(servers, one)
             except KeyspaceError as error:
                 self._leave(one, f"it could not be set aside: {error}")
-                if error.trouble not in _OF_ONE_KEY or not serves_others(error):
+                if not is_of_one_key(error):
                     raise
 
     async def _treat_one(self, servers: Servers, one: Wrong) -> None:
@@ -257,6 +254,11 @@ class Caretaker:
 
     def _say(self, text: str) -> None:
         self._note(Entry(kind=EntryKind.REDIS, text=text, warn=True))
+
+
+def is_of_one_key(error: KeyspaceError) -> bool:
+    """Whether Redis may have refused it for this key only, so that the others are treated all the same."""
+    return error.trouble in (RedisTrouble.FORBIDDEN, RedisTrouble.OTHER) and serves_others(error)
 
 
 def fault_of(wrong: Wrong) -> str:

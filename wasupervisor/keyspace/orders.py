@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from wasupervisor.keyspace.aside import OUTCOMES, Outcome, SetAside, set_aside
-from wasupervisor.keyspace.caretaker import LEFT, fault_of
+from wasupervisor.keyspace.caretaker import LEFT, fault_of, is_of_one_key
 from wasupervisor.keyspace.convert import WhyNot, can_convert, convert
 from wasupervisor.keyspace.globs import matches
 from wasupervisor.keyspace.keys import shown
 from wasupervisor.keyspace.preflight import Finding, preflight
 from wasupervisor.keyspace.quarantine import (
     UNDO_OUTCOMES,
+    NotFoundError,
     Quarantined,
     UndoOutcome,
     find,
@@ -23,6 +24,7 @@ from wasupervisor.keyspace.quarantine import (
 )
 from wasupervisor.keyspace.rules import OnWrong
 from wasupervisor.keyspace.sweep import Swept, Wrong
+from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.keyspace.wanted import Repair
 from wasupervisor.keyspace.watch import KeyspaceWatch
 from wasupervisor.model.value import Value
@@ -63,11 +65,15 @@ class Checked(Value, frozen=True, omit_defaults=False):
     quarantined: int
     unread: str
     """Why some keys could not be looked at; empty: all were."""
+    unknown: str
+    """Why not all rules were tried; empty: they were."""
 
     @property
     def is_well(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.wrong and not self.unread and not any(one.is_trouble for one in self.findings)
+        return (
+            not self.wrong and not self.unread and not self.unknown and not any(one.is_trouble for one in self.findings)
+        )
 
 
 class Done(StrEnum):
@@ -77,6 +83,8 @@ class Done(StrEnum):
     WOULD = "would"
     """Nothing was done: it was only asked what would be."""
     LEFT = "left"
+    """There was nothing to do, or it is not to be done."""
+    FAILED = "failed"
 
 
 class Treated(Value, frozen=True, omit_defaults=False):
@@ -88,6 +96,25 @@ class Treated(Value, frozen=True, omit_defaults=False):
     """One sentence."""
     id: str | None = None
     """What it is called by in quarantine."""
+
+
+class Repaired(Value, frozen=True, omit_defaults=False):
+    """What a repair did."""
+
+    keys: tuple[Treated, ...]
+    """Those that were wrong, as far as they were wished for."""
+    more_wrong: int
+    """Beyond those: another repair finds them."""
+    unread: str
+    """Why some keys could not be looked at; empty: all were."""
+    unknown: str
+    """Why not all rules were tried; empty: they were."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing was left that was to be done."""
+        failed = any(one.done is Done.FAILED for one in self.keys)
+        return not failed and not self.more_wrong and not self.unread and not self.unknown
 
 
 class Wish(Value, frozen=True):
@@ -125,11 +152,12 @@ async def check(watch: KeyspaceWatch) -> Checked:
         wrong=tuple(_wrong_key(one, watch.wanted.repair) for one in swept.wrong),
         more_wrong=swept.more_wrong,
         quarantined=len(swept.quarantined) + swept.more_quarantined,
-        unread=f"{swept.unread} keys: {swept.unread_why}" if swept.unread else "",
+        unread=_unread(swept),
+        unknown=watch.unknown,
     )
 
 
-async def repair(watch: KeyspaceWatch, wish: Wish, by: str) -> tuple[Treated, ...]:
+async def repair(watch: KeyspaceWatch, wish: Wish, by: str) -> Repaired:
     """Set aside what is of a wrong type, also what a person once put back; each key in one atomic step.
 
     Raises:
@@ -137,7 +165,8 @@ async def repair(watch: KeyspaceWatch, wish: Wish, by: str) -> tuple[Treated, ..
     """
     swept = await _sweep(watch)
     chosen = [one for one in swept.wrong if wish.pattern is None or matches(wish.pattern, one.key)]
-    return tuple([await _treat(watch, one, wish, by) for one in chosen])
+    treated = [await _treat(watch, one, wish, by) for one in chosen]
+    return Repaired(tuple(treated), swept.more_wrong, _unread(swept), watch.unknown)
 
 
 async def quarantine(watch: KeyspaceWatch) -> tuple[Quarantined, ...]:
@@ -189,15 +218,21 @@ async def throw_away(watch: KeyspaceWatch, wanted: str) -> Treated:
     """Delete a key in quarantine for good: the only deletion there is.
 
     Raises:
-        NotFoundError: nothing in quarantine has this id.
+        NotFoundError: nothing in quarantine has this id, which here must be the whole of it.
         KeyspaceError: it was not done.
     """
     servers = await watch.servers()
     one = await find(servers, wanted)
+    if len(wanted) < len(one.id):
+        raise NotFoundError(f"{wanted!r} is the beginning of {one.id}: to delete it for good, write all of it")
     deleted = await purge(servers, one)
     watch.caretaker.left_quarantine(one.name)
     text = "it was deleted from quarantine for good" if deleted else UNDO_OUTCOMES[UndoOutcome.GONE]
     return Treated(shown(one.key), Done.DONE if deleted else Done.LEFT, f"{shown(one.key)}: {text}", one.id)
+
+
+def _unread(swept: Swept) -> str:
+    return f"{swept.unread} keys: {swept.unread_why}" if swept.unread else ""
 
 
 async def _sweep(watch: KeyspaceWatch) -> Swept:
@@ -208,6 +243,16 @@ async def _sweep(watch: KeyspaceWatch) -> Swept:
 
 
 async def _treat(watch: KeyspaceWatch, one: Wrong, wish: Wish, by: str) -> Treated:
+    """What Redis refuses of one key does not keep the others from it."""
+    try:
+        return await _treated(watch, one, wish, by)
+    except KeyspaceError as error:
+        if not is_of_one_key(error):
+            raise
+        return Treated(shown(one.key), Done.FAILED, f"{fault_of(one)}. It could not be repaired: {error}")
+
+
+async def _treated(watch: KeyspaceWatch, one: Wrong, wish: Wish, by: str) -> Treated:
     key, fault, servers = shown(one.key), fault_of(one), await watch.servers()
     if one.fault != "type":
         return Treated(key, Done.LEFT, f"{fault}. It is left as it is: only a wrong type is repaired")
@@ -236,7 +281,8 @@ async def _converted(watch: KeyspaceWatch, one: Wrong, wish: Wish, by: str) -> T
 
 def _told(watch: KeyspaceWatch, one: Wrong, done: SetAside, text: str) -> Treated:
     if done.name is None:
-        return Treated(shown(one.key), Done.LEFT, f"{fault_of(one)}: {text}")
+        nothing_to_do = done.outcome in (Outcome.GONE, Outcome.WHOLE)
+        return Treated(shown(one.key), Done.LEFT if nothing_to_do else Done.FAILED, f"{fault_of(one)}: {text}")
     watch.caretaker.came_into_quarantine(done.name)
     return Treated(shown(one.key), Done.DONE, f"{fault_of(one)}: {text} as {done.id}", done.id)
 

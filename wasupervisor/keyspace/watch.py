@@ -211,6 +211,13 @@ class KeyspaceWatch:
         """Of the sessions that are known."""
         return tuple(self._credentials)
 
+    @property
+    def unknown(self) -> str:
+        """Why not all rules of this gateway can be tried; empty: they can."""
+        if self._version is not None or self.wanted.gateway_kind != "evolution":
+            return ""
+        return "the gateway's version is not known: only what is the same in every version can be told to be wrong"
+
     async def keeps_credentials(self, servers: Servers) -> bool:
         """Whether any credential key holds a login, and not just what goes with one; not known: yes.
 

@@ -44,6 +44,7 @@ class QueueWatch:
         self._queue = queue
         self._wall = wall
         self._looking = False
+        self._why_not = ""
 
     async def look(self) -> None:
         """One look; `last` has what came of it. Never raises; at once when one is under way."""
@@ -54,8 +55,12 @@ class QueueWatch:
         try:
             with anyio.move_on_after(LOOK_WITHIN):
                 found = await self._read()
+            self._why_not = ""
         except KeyspaceError as error:
-            log.debug("the queues could not be read: %s", error)  # the watch of Redis tells that it does not answer
+            # That Redis does not answer tells the watch of its keys.
+            level = logging.WARNING if error.answers and str(error) != self._why_not else logging.DEBUG
+            log.log(level, "the queues could not be read: %s", error)
+            self._why_not = str(error)
         except Exception:
             log.exception("the queues could not be read: this is a fault of wasupervisor")
         finally:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 NOT_CONFIGURED = "no Redis is configured: set `redis.url` to where the gateway's keys are"
 
+CHANGES = frozenset({"repair", "undo", "purge"})
+"""Verbs that are journaled."""
+
 Note = Callable[[Entry], None]
 
 
@@ -80,6 +83,9 @@ class RedisOrders:
         try:
             return await carry_out(self._watch, wish)
         except KeyspaceError as error:
+            if verb in CHANGES and not wish.dry_run:
+                text = f"the order could not be carried out, or not to its end: {error}"
+                self._note(Entry(kind=EntryKind.REDIS, text=text, warn=True))
             raise NotDoneError(str(error)) from error
 
     async def _check(self, watch: KeyspaceWatch, _wish: RedisWish) -> dict[str, Any]:
@@ -95,10 +101,10 @@ class RedisOrders:
             which = "all mistyped keys" if wish.pattern is None else f"mistyped keys that match {wish.pattern!r}"
             self._order(f"{'converted' if wish.convert else 'set aside'}: {which}")
         pattern = None if wish.pattern is None else wish.pattern.encode("utf-8", "surrogateescape")
-        treated = await repair(watch, Wish(pattern=pattern, dry_run=wish.dry_run, convert=wish.convert), self._by)
-        for one in treated:
-            self._tell(one)
-        return {"keys": msgspec.to_builtins(treated)}
+        done = await repair(watch, Wish(pattern=pattern, dry_run=wish.dry_run, convert=wish.convert), self._by)
+        for one in done.keys:
+            self._tell(one, "set_aside")
+        return {"is_done": done.is_done, **msgspec.to_builtins(done)}
 
     async def _quarantine(self, watch: KeyspaceWatch, _wish: RedisWish) -> dict[str, Any]:
         from wasupervisor.keyspace.orders import facts_of, quarantine  # noqa: PLC0415
@@ -108,29 +114,32 @@ class RedisOrders:
     async def _undo(self, watch: KeyspaceWatch, wish: RedisWish) -> dict[str, Any]:
         from wasupervisor.keyspace.orders import put_back  # noqa: PLC0415
 
-        return await self._one(f"put back from quarantine: {wish.id}", put_back(watch, wish.id, replace=wish.replace))
+        what = f"put back from quarantine: {wish.id}"
+        return await self._one(what, put_back(watch, wish.id, replace=wish.replace), "put_back")
 
     async def _purge(self, watch: KeyspaceWatch, wish: RedisWish) -> dict[str, Any]:
         from wasupervisor.keyspace.orders import throw_away  # noqa: PLC0415
 
-        return await self._one(f"deleted from quarantine for good: {wish.id}", throw_away(watch, wish.id))
+        return await self._one(f"deleted from quarantine for good: {wish.id}", throw_away(watch, wish.id), "deleted")
 
-    async def _one(self, what: str, work: Awaitable[Treated]) -> dict[str, Any]:
+    async def _one(self, what: str, work: Awaitable[Treated], outcome: str) -> dict[str, Any]:
         self._order(what)
         try:
             treated = await work
         except LookupError as error:
             raise NotDoneError(str(error), about_wish=True) from error
-        self._tell(treated)
+        self._tell(treated, outcome)
         done: dict[str, Any] = msgspec.to_builtins(treated)
         return done
 
     def _order(self, what: str) -> None:
         self._note(Entry(kind=EntryKind.ORDER, text=f"{self._by} orders keys in Redis to be {what}"))
 
-    def _tell(self, one: Treated) -> None:
+    def _tell(self, one: Treated, outcome: str) -> None:
         if one.done == "done":
-            self._note(Entry(kind=EntryKind.REDIS, text=one.text, outcome="set_aside" if one.id else None))
+            self._note(Entry(kind=EntryKind.REDIS, text=one.text, outcome=outcome))
+        elif one.done == "failed":
+            self._note(Entry(kind=EntryKind.REDIS, text=one.text, outcome="left", warn=True))
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from wasupervisor.decide.words import count
 from wasupervisor.report.document import OneQueuePart, QueuePart, RedisPart, SweepPart, rfc3339
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def notes_of_keys(readings: Readings) -> Iterator[str]:
         if known.trouble:
             yield f"Redis: keys are not looked after as they should be: {known.trouble}"
         if known.quarantined:
-            yield f"Redis: {known.quarantined} keys are in quarantine: `wasupervisor redis quarantine` lists them"
+            yield f"Redis: {count(known.quarantined, 'key')} in quarantine: `wasupervisor redis quarantine` lists them"
     if readings.backlog is not None:
         yield from (f"Queue: {one}" for one in readings.backlog.warnings)
 
@@ -60,10 +61,11 @@ def _status(known: Known, keyless: tuple[str, ...]) -> tuple[str, str]:
     rows = (
         (known.ok is False, "fail", known.detail or "it does not answer"),
         (bool(keyless), "fail", "a credential key is mistyped, gone or set aside"),
-        (known.mistyped > 0, "warn", f"{known.mistyped} keys are of the wrong type and were left as they are"),
+        (known.mistyped > 0, "warn", f"left as found, though not as a rule says: {count(known.mistyped, 'key')}"),
         (bool(known.trouble), "warn", known.trouble),
         (bool(worth_a_word), "warn", worth_a_word[0].text if worth_a_word else ""),
-        (known.ok is None, "warn", known.detail or "it was not looked at yet"),
+        (bool(known.detail), "warn", known.detail),
+        (known.ok is None, "warn", "it was not looked at yet"),
     )
     return next(((status, why) for holds, status, why in rows if holds), ("pass", "it answers, and all is well"))
 
