@@ -17,10 +17,17 @@ from wasupervisor.host.running import one_line
 from wasupervisor.model.remedies import Outcome
 
 STOP = 30
-"""Seconds from TERM to KILL: WAHA takes 3 to stop, and 20 in a handshake (2024.10.8)."""
+"""Seconds from TERM to KILL at the least: WAHA takes 3 to stop, and 20 in a handshake (2024.10.8). The engine's own
+default is 10."""
 
-DEADLINE = 120.0
-"""Seconds for the engine's answer, which comes when the container is started again."""
+LONGEST_STOP = 600
+"""Seconds for a container that wants more, or to be waited for without an end: that would be to give up."""
+
+BESIDES = 60.0
+"""Seconds for what the engine does beside the stop, before it answers."""
+
+LOOK = 10.0
+"""Seconds for the engine to tell of the container."""
 
 SOCKET = "/var/run/docker.sock"
 KEY = "recovery.restart_gateway.container"
@@ -30,7 +37,29 @@ class _Said(NamedTuple):
     """The engine's answer."""
 
     status: int
-    message: str
+    body: bytes
+
+
+class _Config(msgspec.Struct, rename="pascal"):
+    """What a container asks for when it is stopped (Docker Engine API, ContainerConfig)."""
+
+    stop_timeout: int | None = None
+    """Seconds; -1: without an end."""
+    stop_signal: str | None = None
+
+
+class _Container(msgspec.Struct, rename="pascal"):
+    """Of what the engine tells of a container."""
+
+    config: _Config
+
+
+class _Stop(NamedTuple):
+    """How it is stopped."""
+
+    seconds: int
+    told: str
+    """For the journal."""
 
 
 class _Message(msgspec.Struct):
@@ -45,9 +74,12 @@ class DockerRestarter:
     by: str = "docker"
     wanted_for: float = 0.0
 
-    def __init__(self, container: str, *, deadline: float = DEADLINE, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, container: str, *, besides: float = BESIDES, look: float = LOOK, environ: Mapping[str, str] = os.environ
+    ) -> None:
         self._container = container
-        self._deadline = deadline
+        self._besides = besides
+        self._look = look
         self._host = environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
 
     async def restart(self) -> Restarted:
@@ -56,44 +88,66 @@ class DockerRestarter:
         if not self._host.startswith("unix:///"):
             text = "DOCKER_HOST is not the path of a Unix socket (unix:///...); by: command with the docker program may"
             return Restarted(Outcome.REFUSED, f"{text} be the way")
+        asked = False
         try:
-            with anyio.fail_after(self._deadline):
-                return self._judged(await self._call(socket))
-        except TimeoutError:
-            text = f"the engine has not restarted {self._container} within {self._deadline:g} s; it may go on with it"
+            stop = await self._stop(socket)
+            if isinstance(stop, Restarted):
+                return stop
+            asked, deadline = True, stop.seconds + self._besides
+            with anyio.move_on_after(deadline):
+                return self._judged(await self._call(socket, "POST", f"restart?t={stop.seconds}"), stop)
+            text = f"the engine has not restarted {self._container} within {deadline:g} s; it may go on with it"
             return Restarted(Outcome.TIMED_OUT, text)
         except Exception as error:  # whatever it is, it is told and ends nothing
-            return self._blamed(socket, error)
+            return self._blamed(socket, error, asked=asked)
 
     async def settle(self) -> None:
         """Nothing is left behind."""
 
-    async def _call(self, socket: str) -> _Said:
+    async def _stop(self, socket: str) -> _Stop | Restarted:
+        """How long it may take to stop, from the container itself: `t` overrides what it asks for."""
+        said = None
+        with anyio.move_on_after(self._look):
+            said = await self._call(socket, "GET", "json")
+        if said is None:
+            return _Stop(STOP, f"with {STOP} s to stop (it could not be asked for its StopTimeout in time)")
+        if said.status == 404:
+            return self._refused(said)
+        try:
+            config = msgspec.json.decode(said.body, type=_Container).config
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return _Stop(STOP, f"with {STOP} s to stop (its StopTimeout could not be read: {said.status})")
+        return _stop_of(config)
+
+    async def _call(self, socket: str, method: str, what: str) -> _Said:
         url = httpcore.URL(
             scheme="http",
             host="docker",
             port=None,
             # Without a version: that of the engine itself.
-            target=f"/containers/{quote(self._container, safe='')}/restart?t={STOP}",
+            target=f"/containers/{quote(self._container, safe='')}/{what}",
         )
         headers = [("Host", "docker"), ("Content-Length", "0")]
         async with httpcore.AsyncConnectionPool(uds=socket) as pool:
-            response = await pool.request("POST", url, headers=headers)
-            return _Said(response.status, _message(response.content))
+            response = await pool.request(method, url, headers=headers)
+            return _Said(response.status, response.content)
 
-    def _judged(self, said: _Said) -> Restarted:
-        name = self._container
+    def _judged(self, said: _Said, stop: _Stop) -> Restarted:
         if said.status == 204:
-            return Restarted(Outcome.ACCEPTED, f"the engine restarted the container {name}")
+            return Restarted(Outcome.ACCEPTED, f"the engine restarted the container {self._container}, {stop.told}")
+        return self._refused(said)
+
+    def _refused(self, said: _Said) -> Restarted:
         advice = {
             403: "; allow this call where the socket is filtered",
             404: f"; correct {KEY}",
         }.get(said.status, "")
-        message = f": {said.message}" if said.message else ""
-        text = f"the engine did not restart the container {name} ({said.status}{message})"
+        message = _message(said.body)
+        told = f"{said.status}: {message}" if message else f"{said.status}"
+        text = f"the engine did not restart the container {self._container} ({told})"
         return Restarted(Outcome.REFUSED, f"{text}{advice}")
 
-    def _blamed(self, socket: str, error: Exception) -> Restarted:
+    def _blamed(self, socket: str, error: Exception, *, asked: bool) -> Restarted:
         number = next((one.errno for one in _causes(error) if isinstance(one, OSError) and one.errno), None)
         where = f"the engine's socket {socket}"
         if number in (errno.EACCES, errno.EPERM):
@@ -102,8 +156,19 @@ class DockerRestarter:
         if isinstance(error, httpcore.ConnectError):
             why = os.strerror(number) if number else "it cannot be connected to"
             return Restarted(Outcome.UNREACHABLE, f"{where}: {why}; is the engine running, and DOCKER_HOST right?")
+        if not asked:
+            text = f"the engine broke off before it was asked to restart {self._container} ({type(error).__name__})"
+            return Restarted(Outcome.UNREACHABLE, text)
         # Sent or not: nobody knows, so it counts as made.
         return Restarted(Outcome.TIMED_OUT, f"the engine broke off the call ({type(error).__name__})")
+
+
+def _stop_of(config: _Config) -> _Stop:
+    wanted = config.stop_timeout or 0
+    seconds = LONGEST_STOP if wanted < 0 else min(max(STOP, wanted), LONGEST_STOP)
+    signal = one_line(config.stop_signal or "")
+    told = f"with {seconds} s to stop"
+    return _Stop(seconds, told if signal in ("", "SIGTERM", "15") else f"{told} by its own signal {signal}")
 
 
 def _message(body: bytes) -> str:

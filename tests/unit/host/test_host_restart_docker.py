@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from host_theatre import unprivileged
@@ -18,6 +19,18 @@ from wasupervisor.model.remedies import Outcome
 pytestmark = pytest.mark.anyio
 
 
+# What dockerd 24 tells of a container, cut to a few of its fields (API 1.43, ContainerInspect).
+TOLD: dict[str, Any] = {
+    "Id": "4e2c0f0b",
+    "State": {"Status": "running", "Running": True, "Pid": 4711, "OOMKilled": False},
+    "Name": "/waha",
+    "RestartCount": 0,
+    "HostConfig": {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 0}},
+    "Config": {"Hostname": "4e2c0f0b", "Env": ["WAHA_API_KEY=secret"], "Image": "devlikeapro/waha"},
+}
+RESTART = "POST /containers/waha/restart?t=30 HTTP/1.1"
+
+
 class Engine:
     """Answers one status, with the body that dockerd sends along (API 1.41, ErrorResponse)."""
 
@@ -26,31 +39,43 @@ class Engine:
         self.status = 204
         self.message: str | None = None
         self.body: bytes | None = None
-        self.breaks_off = False
-        self.hangs = False
+        self.config: dict[str, Any] = {}
+        self.inspected = 200, b""
+        self.hangs: tuple[str, ...] = ()
+        self.breaks_off: tuple[str, ...] = ()
         self.asked: list[str] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         self.asked.append(head.split(b"\r\n")[0].decode())
+        method = head.split()[0].decode()
         try:
-            if self.hangs:
+            if method in self.hangs:
                 await reader.read()
-            elif not self.breaks_off:
-                writer.write(self._answer())
+            elif method not in self.breaks_off:
+                writer.write(self._told() if method == "GET" else self._answer())
                 await writer.drain()
         finally:
             writer.close()
 
+    def _told(self) -> bytes:
+        status, body = self.inspected
+        told = json.dumps({**TOLD, "Config": {**TOLD["Config"], **self.config}}).encode()
+        return self._http(status, body or told)
+
     def _answer(self) -> bytes:
         body = json.dumps({"message": self.message}).encode() if self.message is not None else self.body or b""
-        lines = [f"HTTP/1.1 {self.status} X", "Api-Version: 1.41", "Docker-Experimental: false"]
-        if self.status != 204:
+        return self._http(self.status, body)
+
+    @staticmethod
+    def _http(status: int, body: bytes) -> bytes:
+        lines = [f"HTTP/1.1 {status} X", "Api-Version: 1.41", "Docker-Experimental: false"]
+        if status != 204:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         return "\r\n".join([*lines, "", ""]).encode() + body
 
-    def restarter(self, container: str = "waha", deadline: float = 30.0) -> DockerRestarter:
-        return DockerRestarter(container, deadline=deadline, environ={"DOCKER_HOST": f"unix://{self.socket}"})
+    def restarter(self, container: str = "waha", **limits: float) -> DockerRestarter:
+        return DockerRestarter(container, environ={"DOCKER_HOST": f"unix://{self.socket}"}, **limits)
 
 
 @asynccontextmanager
@@ -67,14 +92,74 @@ async def engine(folder: Path) -> AsyncIterator[Engine]:
 async def test_the_engine_gives_the_container_30_seconds_to_stop(tmp_path: Path) -> None:
     async with engine(tmp_path) as it:
         done = await it.restarter().restart()
-        assert done == Restarted(Outcome.ACCEPTED, "the engine restarted the container waha")
-        assert it.asked == ["POST /containers/waha/restart?t=30 HTTP/1.1"]
+        assert done == Restarted(Outcome.ACCEPTED, "the engine restarted the container waha, with 30 s to stop")
+        assert it.asked == ["GET /containers/waha/json HTTP/1.1", RESTART]
+
+
+@pytest.mark.parametrize(
+    ("config", "seconds", "told"),
+    [
+        ({"StopTimeout": 10}, 30, "with 30 s to stop"),
+        ({"StopTimeout": 120, "StopSignal": "SIGTERM"}, 120, "with 120 s to stop"),
+        ({"StopTimeout": -1}, 600, "with 600 s to stop"),
+        ({"StopTimeout": 86400}, 600, "with 600 s to stop"),
+        ({"StopTimeout": None, "StopSignal": "SIGINT"}, 30, "with 30 s to stop by its own signal SIGINT"),
+    ],
+)
+async def test_what_the_container_asks_for_is_respected(
+    tmp_path: Path, config: dict[str, Any], seconds: int, told: str
+) -> None:
+    async with engine(tmp_path) as it:
+        it.config = config
+        done = await it.restarter().restart()
+        assert done == Restarted(Outcome.ACCEPTED, f"the engine restarted the container waha, {told}")
+        assert it.asked[1] == f"POST /containers/waha/restart?t={seconds} HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"), [(403, b"Forbidden", "403"), (200, b"[]", "200"), (500, b'{"message": "x"}', "500")]
+)
+async def test_a_socket_that_lets_only_the_restart_through_is_enough(
+    tmp_path: Path, status: int, body: bytes, told: str
+) -> None:
+    async with engine(tmp_path) as it:
+        it.inspected = status, body
+        done = await it.restarter().restart()
+        assert done.outcome is Outcome.ACCEPTED
+        assert done.detail.endswith(f"with 30 s to stop (its StopTimeout could not be read: {told})")
+        assert it.asked[1] == RESTART
+
+
+async def test_a_container_that_is_not_there_is_not_restarted(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        it.inspected = 404, b'{"message":"No such container: waha"}'
+        done = await it.restarter().restart()
+        text = "(404: No such container: waha); correct recovery.restart_gateway.container"
+        assert done == Restarted(Outcome.REFUSED, f"the engine did not restart the container waha {text}")
+        assert len(it.asked) == 1
+
+
+async def test_an_engine_that_does_not_tell_in_time_is_asked_to_restart_all_the_same(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        it.hangs = ("GET",)
+        done = await it.restarter(look=0.1).restart()
+        assert done.outcome is Outcome.ACCEPTED
+        assert done.detail.endswith("(it could not be asked for its StopTimeout in time)")
+
+
+async def test_an_engine_that_breaks_off_before_was_certainly_not_asked(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        it.breaks_off = ("GET", "POST")
+        done = await it.restarter().restart()
+        text = "the engine broke off before it was asked to restart waha (RemoteProtocolError)"
+        assert done == Restarted(Outcome.UNREACHABLE, text)
 
 
 async def test_no_name_leads_to_another_path(tmp_path: Path) -> None:
     async with engine(tmp_path) as it:
         await it.restarter("../../volumes/prune?x=").restart()
-        assert it.asked == ["POST /containers/..%2F..%2Fvolumes%2Fprune%3Fx%3D/restart?t=30 HTTP/1.1"]
+        folder = "/containers/..%2F..%2Fvolumes%2Fprune%3Fx%3D"
+        assert it.asked == [f"GET {folder}/json HTTP/1.1", f"POST {folder}/restart?t=30 HTTP/1.1"]
 
 
 @pytest.mark.parametrize(
@@ -106,15 +191,15 @@ async def test_an_answer_of_another_shape_is_refused_without_its_words(tmp_path:
 
 async def test_a_call_that_lasts_may_still_be_carried_out(tmp_path: Path) -> None:
     async with engine(tmp_path) as it:
-        it.hangs = True
-        done = await it.restarter(deadline=0.2).restart()
+        it.hangs = ("POST",)
+        done = await it.restarter(besides=-29.8).restart()
     text = "the engine has not restarted waha within 0.2 s; it may go on with it"
     assert done == Restarted(Outcome.TIMED_OUT, text)
 
 
 async def test_a_call_that_was_broken_off_counts_as_made(tmp_path: Path) -> None:
     async with engine(tmp_path) as it:
-        it.breaks_off = True
+        it.breaks_off = ("POST",)
         done = await it.restarter().restart()
     assert done == Restarted(Outcome.TIMED_OUT, "the engine broke off the call (RemoteProtocolError)")
 
