@@ -224,7 +224,7 @@ async def test_the_counter_of_job_ids_is_made_anew(servers: Servers, client: Any
         lambda client: client.rpush(QUEUE + b":wait", *range(1, 2501)),
         lambda client: client.zadd(QUEUE + b":failed", {str(number): number for number in range(1, 2501)}),
         lambda client: client.xadd(QUEUE + b":events", {"event": "completed", "jobId": "2500"}),
-        lambda client: client.hset(QUEUE + b":2500", "name", "job"),
+        lambda client: [client.hset(QUEUE + b":%d" % number, "name", "job") for number in range(1, 2501)],
     ],
 )
 async def test_where_job_ids_are_looked_for(servers: Servers, client: Any, write: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any
 
@@ -257,7 +256,8 @@ class SlowNode:
     name = "slow"
 
     def __init__(self, *busy: int, found: Sequence[Sequence[Any]] = ()) -> None:
-        self.steps: list[tuple[int, Any]] = list(zip_longest(busy, found, fillvalue=[]))
+        padded: list[Any] = [*found, *([] for _ in busy)]
+        self.steps = list(zip(busy, padded, strict=False))
         self.counts: list[int] = []
 
     async def run(self, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> list[Any]:
