@@ -97,7 +97,9 @@ class Find(Section, frozen=True, kw_only=True):
         None
     )
     pid_file: Annotated[Path | None, PathName(), "the file with its pid", Example("/run/waha.pid")] = None
-    docker: Annotated[str | None, Text("a container", r"[^\s]+"), "its container", Example("waha")] = None
+    docker: Annotated[
+        str | None, Text("a container", r"[^\s]+"), "its container, or label=KEY=VALUE", Example("waha")
+    ] = None
     command_line: Annotated[str | None, Verbatim(), "a part of its command line", Example("/opt/waha/dist/main")] = None
 
     def complaints(self) -> Iterator[Complaint]:

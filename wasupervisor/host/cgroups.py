@@ -103,6 +103,15 @@ class Groups:
         """How many CPUs' worth of time its group and those above allow; None without a quota."""
         return min(filter(None, map(_quota, self._folders("cpu"))), default=None)
 
+    def frozen(self) -> bool:
+        """Whether a freezer holds it, by its own group or by one above (`docker pause`)."""
+        for controller, name, line in ((UNIFIED, "cgroup.events", "frozen 1"), ("freezer", "freezer.state", "FROZEN")):
+            if (folder := self.folder(controller)) is not None:
+                with suppress(OSError):
+                    if line in _text(folder / name).splitlines():
+                        return True
+        return False
+
     def _folders(self, controller: str) -> list[Path]:
         """Its group and those above it, without the root."""
         # With both versions mounted, a controller belongs to one of them.

@@ -1,18 +1,22 @@
-"""Which process is the gateway: by port, pid file, systemd unit or command line."""
+"""Which process is the gateway: by port, pid file, systemd unit, container or command line."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wasupervisor.host import proc, programs, units
 from wasupervisor.host.cgroups import Cgroups
-from wasupervisor.host.found import DOCKER, Absence, Find, Found, Missing, several
+from wasupervisor.host.found import Absence, Find, Found, Missing, several
 from wasupervisor.host.moments import Clock, wall_time_of
 from wasupervisor.host.ports import PortSearch, local_endpoint
 from wasupervisor.host.proc import Stat
 from wasupervisor.host.searching import Searcher
 from wasupervisor.host.units import UnitSearch
+
+if TYPE_CHECKING:
+    from wasupervisor.host.containers import ContainerSearch
 
 # A pid file is written after its process began. The slack is for coarse file times.
 _PID_FILE_SLACK = 5.0
@@ -33,6 +37,8 @@ class Finder:
             else None
         )
         self._searcher = searcher
+        self.containers = _containers(find.docker, clock) if find.docker is not None else None
+        """What the container engine tells; None: it is not asked."""
 
     async def find(self, *, seen_before: bool) -> Found | Missing:
         """Look now. `seen_before`: one was found this way earlier, so that seeing none says that it is gone.
@@ -40,8 +46,8 @@ class Finder:
         Raises:
             OSError: when this process lacks what it needs to look (such as file descriptors); nothing is known then.
         """
-        if self._find.docker is not None:
-            return Missing(f"the container {self._find.docker!r} is not watched: that needs {DOCKER}")
+        if self.containers is not None:
+            return await self.containers.find(seen_before=seen_before)
         if self._unit is None:
             return await self._searcher.run(lambda: self._search(seen_before=seen_before))
         unit = self._unit
@@ -60,6 +66,13 @@ class Finder:
         if local is None:
             return Missing("the gateway's URL does not lead to this machine: its process is not watched")
         return self._ports.find(*local, seen_before=seen_before)
+
+
+def _containers(container: str, clock: Clock) -> ContainerSearch:
+    # Only loaded where it is wanted.
+    from wasupervisor.host.containers import ContainerSearch  # noqa: PLC0415
+
+    return ContainerSearch(container, clock=clock)
 
 
 def by_pid_file(path: Path) -> Found | Missing:

@@ -11,7 +11,7 @@ from wasupervisor.host import proc
 from wasupervisor.host.proc import Stat
 
 _MOST_NAMED = 8
-DOCKER = "process.find.docker, which this version does not have yet"
+DOCKER = "process.find.docker"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Find:
     command_line: str | None = None
     """A part of the arguments, joined by blanks."""
     docker: str | None = None
+    """A container's name, or `label=KEY=VALUE`."""
     url: str = ""
     """The gateway's URL."""
 
@@ -50,6 +51,15 @@ class Missing:
 
     text: str
     absence: Absence = Absence.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the container engine allows; None: no limit, or nobody told."""
+
+    memory: int | None = None
+    """Bytes."""
+    cpus: float | None = None
 
 
 @dataclass(frozen=True)

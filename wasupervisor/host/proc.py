@@ -34,6 +34,14 @@ class Stat(NamedTuple):
     """Bytes."""
     dead: bool
     """A zombie: it has ended, and its parent has not asked how."""
+    state: str = "S"
+    """One letter of proc_pid_stat(5)."""
+    threads: int = 1
+
+    @property
+    def stopped(self) -> bool:
+        """By a signal, or by a tracer. What a freezer holds does not show here."""
+        return self.state in ("T", "t")
 
     @property
     def identity(self) -> tuple[int, float]:
@@ -83,8 +91,21 @@ def stat(pid: int) -> Stat | None:
     Raises:
         OSError: it could not be read for another reason, and nothing is known.
     """
+    return _stat(pid, f"/proc/{pid}/stat")
+
+
+def main_thread(pid: int) -> Stat | None:
+    """The same of its first thread alone: Node's event loop. `reaped_cpu` and `rss` are the whole process's.
+
+    Raises:
+        OSError: as `stat`.
+    """
+    return _stat(pid, f"/proc/{pid}/task/{pid}/stat")
+
+
+def _stat(pid: int, path: str) -> Stat | None:
     try:
-        text = _read(f"/proc/{pid}/stat")
+        text = _read(path)
     except _GONE:
         return None
     # The name stands in brackets and may hold brackets and blanks itself.
@@ -99,6 +120,8 @@ def stat(pid: int) -> Stat | None:
         reaped_cpu=(int(field[13]) + int(field[14])) / _TICKS,
         rss=int(field[21]) * _PAGE,
         dead=field[0] in (b"Z", b"X"),
+        state=field[0].decode("ascii"),
+        threads=int(field[17]),
     )
 
 
@@ -133,6 +156,23 @@ def folder(pid: int) -> str | None:
         return os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115
     except OSError:
         return None
+
+
+def open_files(pid: int) -> int | None:
+    """How many descriptors it has; None when it is gone, or when our user may not know."""
+    path = f"/proc/{pid}/fd"
+    with suppress(OSError):
+        # From Linux 6.2 on the size of the folder is their number, which any user may see; before it is 0.
+        return os.stat(path).st_size or len(os.listdir(path))  # noqa: PTH116, PTH208 (asked in each cycle)
+    return None
+
+
+def open_files_limit(pid: int) -> int | None:
+    """Its soft RLIMIT_NOFILE, which any user may see; None when it is gone, or has none."""
+    with suppress(OSError, ValueError, IndexError):
+        _, _, told = _read(f"/proc/{pid}/limits").partition(b"Max open files")
+        return int(told.split()[0])
+    return None
 
 
 def tree(root: Stat) -> list[Stat]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import NamedTuple
 
 from wasupervisor.host import proc
+from wasupervisor.host.accounting import Accounting
 from wasupervisor.host.cgroups import Cgroups
 from wasupervisor.host.finding import Finder
 from wasupervisor.host.found import Absence, Find, Found
@@ -15,6 +17,7 @@ from wasupervisor.host.moments import Clock, boottime, wall_time_of
 from wasupervisor.host.proc import Stat
 from wasupervisor.host.searching import Searcher
 from wasupervisor.model.observation import ProcessReading
+from wasupervisor.model.usage import Usage
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,7 @@ class ProcessWatch:
         *,
         clock: Clock = boottime,
         memory_restart: int | None = None,
+        own_folder: Path | None = None,
         systemctl_command: str = "systemctl",
     ) -> None:
         """Nothing is looked at yet.
@@ -45,6 +49,7 @@ class ProcessWatch:
             clock: `moments.boottime`, or what runs alongside it.
             memory_restart: `process.memory.restart` in bytes: what memory is a share of, where its own control group
                 has no limit.
+            own_folder: where the supervisor keeps its state; None: its disk is not looked at.
             systemctl_command: the program that is asked about units.
         """
         self._clock = clock
@@ -58,9 +63,22 @@ class ProcessWatch:
         self._keepers = KeeperSearch(
             searcher=searcher, groups=self._groups, clock=clock, systemctl_command=systemctl_command
         )
+        self._accounting = Accounting(clock=clock, own_folder=own_folder, containers=self._finder.containers)
         self._known: _Known | None = None
         self._seen_before = False
         self._told: tuple[bool | None, str | None, str] | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """What the last reading gave beside, for a person."""
+        return self._accounting.last
+
+    async def survey(self) -> None:
+        """Look at what is dear or slow, if it is due: beside the readings, the next of which will know. Never raises.
+
+        One at a time; another returns at once.
+        """
+        await self._accounting.survey()
 
     async def read(self) -> ProcessReading:
         """Look now. Costs less than a millisecond while the process lives, and a search in a thread when it does not.
@@ -72,6 +90,8 @@ class ProcessWatch:
         except Exception as error:  # whatever it is, it says nothing about the gateway
             log.debug("the gateway's process could not be read", exc_info=True)
             reading = ProcessReading(detail=f"the gateway's process could not be read: {error}")
+        if reading.exists is not True:
+            self._accounting.none(reading.exists)
         self._tell(reading)
         return reading
 
@@ -86,7 +106,12 @@ class ProcessWatch:
             # It closed its port, or removed its pid file, and is not yet gone (WAHA's shutdown takes up to 20 s).
             return await self._measured(known, process, found.text)
         gone = found.absence is Absence.CERTAIN or (found.absence is Absence.NOT_SEEN and self._seen_before)
-        return ProcessReading(exists=False if gone else None, by_port=self._by_port, detail=found.text)
+        return ProcessReading(
+            exists=False if gone else None,
+            by_port=self._by_port,
+            oom_killed=self._accounting.oom_killed,
+            detail=found.text,
+        )
 
     def _alive(self) -> Stat | None:
         """The known process as it is now; None when it is gone, or another one got its number."""
@@ -110,19 +135,23 @@ class ProcessWatch:
         return self._known
 
     async def _measured(self, known: _Known, process: Stat, detail: str = "") -> ProcessReading:
-        measures = known.meter.read(process)
+        measures = self._accounting.measure(known.meter, process)
         return ProcessReading(
             exists=True,
             pid=process.pid,
             started=known.started,
             born=process.born,
             cpu_percent=measures.cpu_percent,
+            loop_percent=measures.loop_percent,
+            stopped=measures.stopped,
             rss_bytes=measures.rss_bytes,
+            memory_bytes=measures.memory_bytes,
             memory_percent=measures.memory_percent,
             limit_bytes=measures.limit_bytes,
-            processes=measures.processes,
+            processes=measures.living,
             oom_kills=measures.oom_kills,
-            keeper=await self._keepers.of(process),
+            oom_killed=self._accounting.oom_killed,
+            keeper=self._accounting.keeper or await self._keepers.of(process),
             detail=detail,
         )
 

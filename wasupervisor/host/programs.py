@@ -42,6 +42,14 @@ def named(process: Stat, names: Container[str]) -> bool:
     return process.comm in names or any(PurePath(word.split()[0]).name in names for word in words if word.split())
 
 
+def wraps(process: Stat) -> bool:
+    """Whether it is one of the wrappers by the kernel's name of it alone, which never blocks.
+
+    npm and yarn write there what they run: `npm run start:p`.
+    """
+    return process.comm.partition(" ")[0] in WRAPPERS
+
+
 def is_pm2(process: Stat) -> bool:
     """PM2's daemon: it calls itself 'PM2 v5.3.0: God Daemon (/home/op/.pm2)' (its lib/Daemon.js)."""
     return "".join(proc.command_line(process.pid)[:1]).startswith(_PM2_TITLE) or named(process, _PM2_SCRIPTS)

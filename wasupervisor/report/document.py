@@ -12,7 +12,9 @@ import msgspec
 from wasupervisor.model.health import Breakers, Connections, Health, SessionHealth, Status
 from wasupervisor.model.observation import ProcessReading
 from wasupervisor.model.sessions import Condition, Reason, State
+from wasupervisor.model.usage import Usage
 from wasupervisor.report.names import Names
+from wasupervisor.report.resources import ResourcesPart, resources
 
 # Of the year 9999: a pause of a billion hours must not end the daemon.
 _LAST_SECOND = 253402300799.0
@@ -96,26 +98,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds: 3 x (poll_every + timeout)."""
     gateway: GatewayPart
     process: ProcessReading = ProcessReading()
+    usage: Usage = Usage()
     redis: RedisPart | None = None
     queue: QueuePart | None = None
     notes: tuple[str, ...] = ()
     """Told after the health's own."""
-
-
-class MemoryPart(msgspec.Struct, frozen=True):
-    """Of the gateway's whole process tree."""
-
-    percentage: float | None
-    rss_bytes: int | None
-    limit_bytes: int | None
-
-
-class ResourcesPart(msgspec.Struct, frozen=True):
-    """What the gateway uses."""
-
-    cpu: float | None
-    """Per cent of the CPUs that it may use."""
-    memory: MemoryPart
 
 
 class PausedPart(msgspec.Struct, frozen=True):
@@ -199,7 +186,7 @@ class Documents:
             uptime=round(facts.uptime, 1),
             connections=health.connections,
             queue=facts.queue,
-            resources=_resources(facts.process),
+            resources=resources(facts.process, facts.usage, names),
             version=facts.version,
             written_at=rfc3339(facts.written_at, "milliseconds"),
             expires_at=rfc3339(facts.written_at + facts.expires_after, "milliseconds"),
@@ -230,24 +217,9 @@ def _wall(moment: float, facts: Facts) -> str:
     return rfc3339(facts.written_at - (facts.now - moment))
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
-
-
 def _gateway(gateway: GatewayPart) -> GatewayPart:
     latency = gateway.latency_seconds
     return gateway if latency is None else msgspec.structs.replace(gateway, latency_seconds=round(latency, 4))
-
-
-def _resources(process: ProcessReading) -> ResourcesPart:
-    return ResourcesPart(
-        cpu=_rounded(process.cpu_percent),
-        memory=MemoryPart(
-            percentage=_rounded(process.memory_percent),
-            rss_bytes=process.rss_bytes,
-            limit_bytes=process.limit_bytes,
-        ),
-    )
 
 
 def _paused(health: Health, facts: Facts, names: Names) -> PausedPart | None:

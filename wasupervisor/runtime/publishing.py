@@ -10,6 +10,7 @@ from wasupervisor.config.schema import Settings
 from wasupervisor.decide.decision import Decision
 from wasupervisor.model.health import Health
 from wasupervisor.model.observation import ProcessReading
+from wasupervisor.model.usage import Usage
 from wasupervisor.report.board import Board, Snapshot
 from wasupervisor.report.document import BEFORE_FIRST_LOOK, Document, Documents, Facts, GatewayPart
 from wasupervisor.report.names import HashedNames
@@ -127,6 +128,8 @@ class Publisher:
             notes.append(f"The state: {self._state.store.trouble}")
         if process.detail:
             notes.append(f"The gateway's process: {process.detail}")
+        if readings is not None:
+            notes.extend(readings.usage.notes)
         if self._file.trouble:
             notes.append(f"The health file cannot be written: {self._file.trouble}")
         if self._recording.trouble:
@@ -147,6 +150,7 @@ class Publisher:
                 pid=process.pid,
             ),
             process=process,
+            usage=Usage() if readings is None else readings.usage,
             redis=None if readings is None else redis_part(readings),
             queue=None if readings is None else queue_part(readings.backlog),
             notes=tuple(notes),

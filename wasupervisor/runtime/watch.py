@@ -15,6 +15,7 @@ from wasupervisor.host.process import ProcessWatch
 from wasupervisor.host.uplink import UplinkWatch
 from wasupervisor.model.observation import Look, ProcessReading, RedisReading, Trouble, Uplink, UplinkState
 from wasupervisor.model.sessions import State
+from wasupervisor.model.usage import Usage
 
 if TYPE_CHECKING:
     from wasupervisor.keyspace.wanted import Known
@@ -51,6 +52,8 @@ class Readings(NamedTuple):
     """More of Redis, for the health document; None: it is not watched."""
     backlog: Backlog | None = None
     """Of the job queues; None: none is watched, or they could not be read."""
+    usage: Usage = Usage()
+    """More of the gateway's process and of the host, for the health document."""
 
 
 class Watch:
@@ -100,20 +103,22 @@ class Watch:
             tasks.start_soon(self.keys.look, name="redis")
         if self._queues is not None:
             tasks.start_soon(self._queues.look, name="queues")
+        tasks.start_soon(self._process.survey, name="process")
         look = Look(reachable=False, trouble=Trouble.TIMED_OUT, detail=f"no answer within {self._timeout:g} s")
-        process = ProcessReading(detail="it could not be read in time")
+        process, usage = ProcessReading(detail="it could not be read in time"), Usage()
         with anyio.move_on_after(self._timeout):
             async with anyio.create_task_group() as both:
 
                 async def read_process() -> None:
-                    nonlocal process
+                    nonlocal process, usage
                     process = await self._process.read()
+                    usage = self._process.usage
 
                 both.start_soon(read_process)
                 look = await self.gateway.look()
         if self.keys is not None and look.sightings is not None:
             know_sessions(self.keys, look)
-        self.last, self._finished = self._readings(look, process), self._begun
+        self.last, self._finished = self._readings(look, process)._replace(usage=usage), self._begun
         self._end_of_look.set()
         self._end_of_look = anyio.Event()
         return self.last

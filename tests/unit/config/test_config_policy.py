@@ -94,7 +94,6 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
     [
         ("process: {memory: {warn: 1GB}}", "process.memory"),
         ("process: {cpu: {warn: 80%}}", "process.cpu"),
-        ("process: {find: {docker: waha}}", "process.find.docker"),
         ("recovery: {maintenance: {hours: '03:00-05:00'}}", "recovery.maintenance"),
         ("vault: {}", "vault"),
         ("health: {haproxy_agent: 127.0.0.1:8091}", "health.haproxy_agent"),

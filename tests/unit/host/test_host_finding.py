@@ -366,12 +366,6 @@ class TestByCommandLine:
         assert reading.exists is None
 
 
-async def test_a_container_is_for_a_later_version() -> None:
-    reading = await ProcessWatch(Find(docker="waha")).read()
-    assert reading.exists is None
-    assert "process.find.docker, which this version does not have yet" in reading.detail
-
-
 async def test_a_zombie_is_gone(theatre: Theatre, tmp_path: Path) -> None:
     gateway = theatre.puppet()
     file = tmp_path / "waha.pid"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from wasupervisor.model.health import Breakers, Connections, Health, Incident, Pause, SessionHealth, Status
 from wasupervisor.model.observation import ProcessReading
 from wasupervisor.model.sessions import Condition, Reason, State
+from wasupervisor.model.usage import Browser, Container, Host, Pressure, Usage
 from wasupervisor.report.document import BEFORE_FIRST_LOOK, Documents, Facts, GatewayPart, rfc3339
 from wasupervisor.report.health_json import encode_health_json
 from wasupervisor.report.names import HashedNames, Names
@@ -71,6 +72,32 @@ NOTHING_KNOWN = Facts(
 )
 
 
+UNKNOWN_PRESSURE = dict.fromkeys(
+    ("cpu_some_avg10", "memory_some_avg10", "memory_full_avg10", "io_some_avg10", "io_full_avg10")
+)
+UNKNOWN_MEMORY = dict.fromkeys(("percentage", "rss_bytes", "limit_bytes", "used_bytes", "pss_bytes"))
+UNKNOWN_RESOURCES: dict[str, Any] = {
+    "cpu": None,
+    "memory": UNKNOWN_MEMORY,
+    "loop": None,
+    "stopped": None,
+    "threads": None,
+    "fds": {"open": None, "limit": None},
+    "children": None,
+    "orphans": None,
+    "oom_kills": None,
+    "pressure": UNKNOWN_PRESSURE,
+    "browsers": [],
+    "host": {
+        "memory_available_bytes": None,
+        "disk_free_bytes": None,
+        "gateway_disk_free_bytes": None,
+        "pressure": UNKNOWN_PRESSURE,
+    },
+    "container": None,
+}
+
+
 def told(health: Health = HEALTH, facts: Facts = FACTS, names: Names | None = None) -> Any:
     return json.loads(Documents(names).build(health, facts).encode())
 
@@ -90,6 +117,11 @@ def test_the_keys_their_order_and_their_types_are_those_of_the_design() -> None:
     assert {key: document.pop(key) for key in additions} == additions
     session_additions = {"claim": "FAILED", "advice": "", "expected": True, "usable": False}
     assert {key: document["sessions"][0].pop(key) for key in session_additions} == session_additions
+    resources = document["resources"]
+    for key in set(UNKNOWN_RESOURCES) - set(DESIGNED["resources"]):
+        del resources[key]
+    for key in set(UNKNOWN_MEMORY) - set(DESIGNED["resources"]["memory"]):
+        del resources["memory"][key]
     designed = {**DESIGNED, "queue": None, "redis": None}
     assert shape(document) == shape(designed)
 
@@ -109,7 +141,12 @@ def test_the_whole_document_with_an_incident_and_a_pause() -> None:
         "uptime": 3600.0,
         "connections": {"total": 5, "active": 4, "failed": 1, "recovering": 0, "needs_human": 0, "stopped": 0},
         "queue": None,
-        "resources": {"cpu": 45.0, "memory": {"percentage": 62.0, "rss_bytes": 650117120, "limit_bytes": 1048576000}},
+        "resources": {
+            **UNKNOWN_RESOURCES,
+            "orphans": 0,
+            "cpu": 45.0,
+            "memory": {**UNKNOWN_MEMORY, "percentage": 62.0, "rss_bytes": 650117120, "limit_bytes": 1048576000},
+        },
         "version": "0.1.0",
         "written_at": "2023-11-14T22:13:20.000Z",
         "expires_at": "2023-11-14T22:14:05.000Z",
@@ -150,15 +187,71 @@ def test_the_whole_document_with_an_incident_and_a_pause() -> None:
     }
 
 
+def test_what_the_gateway_uses_and_what_its_host_has_left() -> None:
+    process = msgspec.structs.replace(
+        FACTS.process, loop_percent=99.96, stopped=False, memory_bytes=501_000_000, oom_kills=2
+    )
+    usage = Usage(
+        threads=114,
+        open_files=26,
+        open_files_limit=1024,
+        children=2,
+        orphans=(812, 813),
+        pss_bytes=501_000_000,
+        browsers=(Browser("491700000001", 815, 312_000_000), Browser(None, 816, 305_000_000)),
+        pressure=Pressure(cpu_some=0.5, memory_some=12.25, memory_full=3.0),
+        host=Host(
+            memory_available_bytes=1, disk_free_bytes=2, gateway_disk_free_bytes=3, pressure=Pressure(io_full=4.0)
+        ),
+        container=Container("waha", "running", 3, oom_killed=False, health="healthy"),
+    )
+    facts = msgspec.structs.replace(FACTS, process=process, usage=usage)
+    assert told(facts=facts)["resources"] == {
+        "cpu": 45.0,
+        "memory": {
+            "percentage": 62.0,
+            "rss_bytes": 650117120,
+            "limit_bytes": 1048576000,
+            "used_bytes": 501_000_000,
+            "pss_bytes": 501_000_000,
+        },
+        "loop": 100.0,
+        "stopped": False,
+        "threads": 114,
+        "fds": {"open": 26, "limit": 1024},
+        "children": 2,
+        "orphans": 2,
+        "oom_kills": 2,
+        "pressure": {
+            "cpu_some_avg10": 0.5,
+            "memory_some_avg10": 12.25,
+            "memory_full_avg10": 3.0,
+            "io_some_avg10": None,
+            "io_full_avg10": None,
+        },
+        "browsers": [
+            {"session": "491700000001", "pid": 815, "rss_bytes": 312_000_000},
+            {"session": None, "pid": 816, "rss_bytes": 305_000_000},
+        ],
+        "host": {
+            "memory_available_bytes": 1,
+            "disk_free_bytes": 2,
+            "gateway_disk_free_bytes": 3,
+            "pressure": {**UNKNOWN_PRESSURE, "io_full_avg10": 4.0},
+        },
+        "container": {"name": "waha", "status": "running", "restarts": 3, "oom_killed": False, "health": "healthy"},
+    }
+    # A browser is named by a session's folder, and that is often a phone number.
+    hashed = Documents(HashedNames()).build(HEALTH, facts).encode()
+    assert b"491700000001" not in hashed
+
+
 def test_what_is_unknown_is_null_and_its_key_is_there() -> None:
     document = told(BEFORE_FIRST_LOOK, NOTHING_KNOWN)
     assert list(document)[: len(DESIGNED)] == list(DESIGNED)
     assert document["status"] == "starting"
     assert document["ready"] is False
-    assert document["resources"] == {
-        "cpu": None,
-        "memory": {"percentage": None, "rss_bytes": None, "limit_bytes": None},
-    }
+    assert document["resources"] == UNKNOWN_RESOURCES
     assert document["gateway"] == {
         "kind": "evolution",
         "reachable": None,
