@@ -113,5 +113,6 @@ $(VENV)/installed-lint: $(MADE) pyproject.toml
 system-packages:
 ifeq ($(CI),true)
 	@command -v systemd-nspawn >/dev/null || packaging/apt-install.sh systemd-container
+	@command -v pkaction >/dev/null || packaging/apt-install.sh polkitd
 	@command -v redis-server >/dev/null || packaging/apt-install.sh redis-server
 endif

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs wasupervisor as a systemd service: sudo packaging/systemd/install.sh
 # Again: an upgrade; the configuration and the state are kept.    --uninstall: removes it; they are kept too.
+# --allow-restart UNIT: lets the daemon restart the gateway's unit, by a polkit rule; again: another unit instead.
 set -eu
 umask 022
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,6 +10,7 @@ venv=/opt/wasupervisor
 etc=/etc/wasupervisor
 unit=/etc/systemd/system/wasupervisor.service
 link=/usr/local/bin/wasupervisor
+rule=/etc/polkit-1/rules.d/50-wasupervisor.rules
 
 fail() { printf '%s\n' "$@" >&2; exit 1; }
 booted() { [ -d /run/systemd/system ]; } # not so in an image that is being built
@@ -16,7 +18,7 @@ reload_units() { if booted; then systemctl daemon-reload; fi; }
 
 uninstall() {
     if booted && [ -e "$unit" ]; then systemctl disable --quiet --now wasupervisor.service; fi
-    rm -f "$unit"
+    rm -f "$unit" "$rule"
     if [ "$(readlink "$link")" = "$venv/bin/wasupervisor" ]; then rm "$link"; fi
     if [ -e "$venv/pyvenv.cfg" ]; then rm -rf "$venv"; fi
     reload_units
@@ -78,9 +80,33 @@ Who may ask it without sudo (status, history, pause, ...):  sudo usermod -aG was
 END
 }
 
-case "$*" in
-    '' | --uninstall) ;;
-    *) echo "usage: $0 [--uninstall]" >&2; exit 2 ;;
+# The name stands in a program of polkit's, so that nothing but the letters of a unit's name may come there.
+allow_restart() {
+    case "$1" in
+        '' | *[!A-Za-z0-9:_.@-]*) fail "Cannot allow it: '$1' is not the name of a unit such as waha.service." ;;
+        *.service) gateway=$1 ;;
+        *.*) fail "Cannot allow it: '$1' is not a service. Name the gateway's unit, such as waha.service." ;;
+        *) gateway=$1.service ;;
+    esac
+    if [ "$gateway" = wasupervisor.service ]; then fail "Cannot allow it: that is the daemon's own unit. Name the gateway's."; fi
+    [ -d "${rule%/*}" ] || fail "Cannot allow it: there is no ${rule%/*}. Install polkit 0.106 or later (Debian: polkitd)."
+    sed "s/@UNIT@/$gateway/" "$here/polkit.rules" >"$rule.new"
+    chmod 0644 "$rule.new"
+    mv "$rule.new" "$rule"
+    cat <<END
+The user wasupervisor may restart $gateway now ($rule). In $etc/config.yaml:
+  recovery: {restart_gateway: {by: systemd, unit: $gateway}}
+END
+}
+
+usage() { echo "usage: $0 [--uninstall | --allow-restart UNIT]" >&2; exit 2; }
+case "$#:${1:-}" in
+    0: | 1:--uninstall | 2:--allow-restart) ;;
+    *) usage ;;
 esac
 [ "$(id -u)" = 0 ] || fail "Cannot install: it needs root. Run:  sudo $0 $*"
-if [ "$*" = --uninstall ]; then uninstall; else install_all; fi
+case "${1:-}" in
+    --uninstall) uninstall ;;
+    --allow-restart) allow_restart "$2" ;;
+    *) install_all ;;
+esac

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -221,6 +222,7 @@ def test_an_upgrade_keeps_what_a_person_edited(service: Service) -> None:
     assert service.container.path(f"{ETC}/environment").read_text().count("# edited by a person") == 2
 
 
+AS_US = ("setpriv", "--reuid=wasupervisor", "--regid=wasupervisor", "--clear-groups")
 RESTART = """
 import anyio
 from wasupervisor.host.restart_systemd import SystemdRestarter
@@ -236,16 +238,83 @@ def test_the_gateways_unit_is_restarted_by_systemd_if_it_lets_us(service: Servic
         return box.run("systemctl", "show", "--value", "-p", "MainPID", "simulator").stdout.strip()
 
     first = pid()
-    as_us = ("setpriv", "--reuid=wasupervisor", "--regid=wasupervisor", "--clear-groups")
-    told = box.run(*as_us, python, "-c", RESTART.format(unit="simulator")).stdout
+    told = box.run(*AS_US, python, "-c", RESTART.format(unit="simulator")).stdout
     assert told.startswith("refused systemd did not restart simulator.service: ")
-    assert "let polkit allow our user" in told
+    assert "; let our user do it: packaging/systemd/install.sh --allow-restart simulator.service" in told
     assert pid() == first
     told = box.run(python, "-c", RESTART.format(unit="simulator")).stdout
     assert told == "accepted systemd restarted simulator.service\n"
     assert pid() not in {first, "0"}
     told = box.run(python, "-c", RESTART.format(unit="nobody")).stdout
     assert "Unit nobody.service not found; correct recovery.restart_gateway.unit" in told
+
+
+WAHA = "waha.service"
+# It ignores TERM, so that systemd has to kill it; its sessions are those of any other.
+WAHA_UNIT = """
+[Service]
+ExecStart=/usr/bin/env --block-signal=TERM /opt/wasupervisor/bin/python -m wasupervisor.simulator --kind waha \\
+    --sessions 3 --port 3001
+TimeoutStopSec=2
+"""
+RESTARTS_WAHA = """
+gateway: {kind: waha, url: "http://127.0.0.1:3001", poll_every: 200ms, timeout: 1s}
+process: {find: {systemd_unit: waha.service}}
+recovery:
+  restart_gateway: {by: systemd, unit: waha.service, drain: 0s}
+  gateway: {hung_after: 1s, gone_after: 1s}
+  startup_grace: 200ms
+  stable_for: 300ms
+uplink: null
+"""
+LIVEZ = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8090/livez', timeout=5).status)"
+
+
+@pytest.fixture
+def waha(service: Service) -> Iterator[Callable[[str], str]]:
+    """The gateway as a unit of its own; asks for its properties."""
+    box = service.container
+    box.path(f"/etc/systemd/system/{WAHA}").write_text(WAHA_UNIT)
+    box.run("systemctl", "daemon-reload")
+    box.run("systemctl", "start", WAHA)
+    service.configure(RESTARTS_WAHA)
+    yield lambda name: box.run("systemctl", "show", "--value", "-p", name, WAHA).stdout.strip()
+    box.run("systemctl", "stop", WAHA, check=False)
+
+
+def of_restarts(service: Service) -> list[tuple[str, str]]:
+    entries = json.loads(service.wasupervisor("history", "--json"))
+    return [(str(one["outcome"]), str(one["text"])) for one in entries if one["remedy"] == "restart_gateway"]
+
+
+def test_the_daemon_restarts_its_gateways_unit_by_the_rule_that_we_ship(
+    service: Service, waha: Callable[[str], str]
+) -> None:
+    if shutil.which("pkaction") is None:
+        cannot("this machine has no polkit (Debian: polkitd)")
+    box = service.container
+    for name in ("install.sh", "polkit.rules"):
+        box.path(f"/root/{name}").write_bytes((CHECKOUT / "packaging/systemd" / name).read_bytes())
+    assert "may restart waha.service now" in box.run("sh", "/root/install.sh", "--allow-restart", "waha").stdout
+    for order in (("stop", WAHA), ("restart", "simulator"), ("daemon-reload",)):
+        assert box.run(*AS_US, "systemctl", "--no-ask-password", *order, check=False).returncode != 0
+    service.start()
+    service.wait_until_well()
+    first = waha("MainPID")
+
+    box.run("kill", "-STOP", first)
+    live: list[str] = []
+
+    def is_replaced() -> bool:
+        live.append(box.run("/opt/wasupervisor/bin/python", "-c", LIVEZ).stdout.strip())
+        return any(outcome == "healed" for outcome, _ in of_restarts(service))
+
+    service.wait("a restart that is verified", is_replaced)
+    assert set(live) == {"200"}
+    assert waha("MainPID") not in {first, "0"}
+    (told,) = [text for outcome, text in of_restarts(service) if outcome == "accepted"]
+    assert "systemd restarted waha.service; it had 2 s to stop, and WAHA needs 30: set TimeoutStopSec" in told
+    assert waha("NRestarts") == "0"
 
 
 # The last one: afterwards there is no service.
@@ -256,6 +325,7 @@ def test_a_removal_keeps_configuration_and_state(service: Service) -> None:
     container.path("/root/install.sh").write_bytes((CHECKOUT / "packaging/systemd/install.sh").read_bytes())
     for _ in range(2):
         container.run("sh", "/root/install.sh", "--uninstall")
+    assert not container.path("/etc/polkit-1/rules.d/50-wasupervisor.rules").exists()
     assert service.show("LoadState") == "not-found"
     assert service.show("ActiveState") == "inactive"
     gone = ("/opt/wasupervisor", "/usr/local/bin/wasupervisor", "/etc/systemd/system/multi-user.target.wants/" + UNIT)
