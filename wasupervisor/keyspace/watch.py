@@ -158,6 +158,7 @@ class KeyspaceWatch:
 
         Where nothing says whether there are mistyped keys, or what is in quarantine, it waits for a sweep as well.
         """
+        moment = self._clock() - max_age
         if self._needs_sweep():
             self._before_restart = True
             with anyio.move_on_after(SWEEP_BEFORE_RESTART):
@@ -165,7 +166,8 @@ class KeyspaceWatch:
                 await self._look_after(self._clock())
                 if self.last.ok is True:
                     await swept.wait()
-        await self._look_after(self._clock() - max_age)
+            self._looked_at, moment = None, self._clock()  # what was seen before it does not count
+        await self._look_after(moment)
         return self.last
 
     async def _look_after(self, moment: float) -> None:
