@@ -14,6 +14,7 @@ from wasupervisor.gateways.base import Answer
 from wasupervisor.model.observation import CloseLook, Look, ProbeResult, ProcessReading, Proof, Uplink, UplinkState
 from wasupervisor.model.remedies import Outcome
 from wasupervisor.model.sessions import Reason, Sighting, State
+from wasupervisor.model.usage import Usage
 
 GATEWAY = "gateway: {kind: waha, url: 'http://127.0.0.1:9', poll_every: 100ms, timeout: 2s}\n"
 
@@ -113,6 +114,8 @@ class ScriptedGateway:
 class StillProcess:
     """A process that does nothing."""
 
+    usage = Usage(threads=11)
+
     def __init__(self, *, hangs: bool = False) -> None:
         self.hangs = hangs
 
@@ -120,6 +123,9 @@ class StillProcess:
         if self.hangs:
             await anyio.sleep_forever()
         return ProcessReading(exists=True, pid=4711, born=1.0, keeper="systemd waha.service")
+
+    async def survey(self) -> None:
+        pass
 
 
 class ScriptedUplink:

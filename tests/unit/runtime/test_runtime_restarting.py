@@ -18,6 +18,7 @@ from wasupervisor.model.observation import Look, ProcessReading, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Outcome, Remedy, RemedyKind, Result
 from wasupervisor.model.sessions import Reason
+from wasupervisor.model.usage import Usage
 from wasupervisor.runtime import watch as watching
 from wasupervisor.runtime.performing import CUT_OFF, FRESH_UPLINK, STOPPING, Performer
 from wasupervisor.runtime.restarting import DRAINING, RESTARTING, UNSEEN, GatewayRestart
@@ -36,8 +37,13 @@ class ScriptedProcess:
     def __init__(self) -> None:
         self.reading = ProcessReading(exists=True, pid=4711, born=1.0)
 
+    usage = Usage()
+
     async def read(self) -> ProcessReading:
         return self.reading
+
+    async def survey(self) -> None:
+        pass
 
 
 class TellingGateway(ScriptedGateway):
