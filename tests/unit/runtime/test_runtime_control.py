@@ -27,6 +27,7 @@ from wasupervisor.runtime import control as control_module
 from wasupervisor.runtime.control import Control
 from wasupervisor.runtime.inbox import Inbox
 from wasupervisor.runtime.queues import Ordered
+from wasupervisor.runtime.redis_orders import RedisOrders
 from wasupervisor.runtime.reload import Reloaded
 from wasupervisor.store.errors import StateUnwritable
 
@@ -95,6 +96,10 @@ class Daemon:
     async def retry_failed(self, *arguments: Any) -> Ordered:
         self.asked.append(arguments)
         return self.retried
+
+    def redis_orders(self, by: str) -> RedisOrders:
+        self.asked.append((by,))
+        return RedisOrders(None, lambda _entry: None, by)
 
     async def history(self, *arguments: Any) -> list[Recorded]:
         if self.error is not None:
@@ -423,3 +428,10 @@ async def test_a_directory_service_that_hangs_costs_the_name_and_not_the_order(
 
 def test_a_user_without_a_name_is_a_number() -> None:
     assert control_module._name_of(3_999_999_999) == "uid 3999999999"
+
+
+async def test_the_verbs_about_redis_know_who_asks(tmp_path: Path) -> None:
+    async with daemon(tmp_path) as it:
+        answer = await it.call("POST", "/redis/repair", {})
+        assert (answer.status, it.asked) == (409, [(ME,)])
+        assert "no Redis is configured" in answer.json["error"]
