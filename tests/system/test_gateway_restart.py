@@ -37,8 +37,16 @@ new.returncode = 0
 pid_file.write_text(str(new.pid))
 print("started", new.pid)
 """
+# One that gives up where TERM is not enough, as monit does: it leaves a gateway behind that is neither up nor down.
+GIVES_UP = KEEPER.replace("(signal.SIGTERM, signal.SIGKILL)", "(signal.SIGTERM,)").replace(
+    "with (place",
+    """if pid_file.exists() and pathlib.Path(f"/proc/{old}").exists():
+    if pathlib.Path(f"/proc/{old}/stat").read_text().split()[2] not in "ZX":
+        sys.exit("failed to stop")
+with (place""",
+)
 RESTARTED_BY = """recovery:
-  restart_gateway: {{by: command, argv: {argv}, drain: {drain}}}
+  restart_gateway: {{by: command, argv: {argv}, drain: {drain}, force: {force}}}
   gateway: {{hung_after: 1s, gone_after: 1s}}
 """
 
@@ -53,7 +61,8 @@ class KeptGateway:
         self.uplink_port, port = uplink_port, free_port()
         self.url = f"http://127.0.0.1:{port}"
         argv = [sys.executable, "-m", "wasupervisor.simulator", "--kind", "waha", "--sessions", "2", "--speed", "8"]
-        argv += ["--api-key", "secret-key", "--port", str(port)]
+        # Mortal: it stops as WAHA does, slowly.
+        argv += ["--api-key", "secret-key", "--port", str(port), "--mortal"]
         (folder / "argv").write_text(json.dumps(argv))
         (folder / "keeper.py").write_text(KEEPER)
         self.command = [sys.executable, str(folder / "keeper.py"), str(folder)]
@@ -89,12 +98,12 @@ def gateway(tmp_path: Path, gateways: Callable[..., Gateway]) -> Iterator[KeptGa
 
 
 @pytest.fixture
-def supervisor(supervisors: Callable[..., Supervisor], gateway: KeptGateway) -> Callable[[str], Supervisor]:
+def supervisor(supervisors: Callable[..., Supervisor], gateway: KeptGateway) -> Callable[..., Supervisor]:
     """Makes one with this drain."""
 
-    def make(drain: str) -> Supervisor:
+    def make(drain: str, *, force: str = "false") -> Supervisor:
         made = supervisors(gateway)
-        section = RESTARTED_BY.format(argv=json.dumps(gateway.command), drain=drain)
+        section = RESTARTED_BY.format(argv=json.dumps(gateway.command), drain=drain, force=force)
         made.config.write_text(made.config.read_text().replace("recovery:\n", section))
         return made.start()
 
@@ -139,6 +148,42 @@ def test_a_frozen_gateway_is_replaced_once(gateway: KeptGateway, supervisor: Cal
     it.until_condition("s1", "healthy")
     wait_until("it is verified", lambda: ("verified", "healed") in remedies(it))
     assert [outcome for kind, outcome in remedies(it) if kind == "result"] == ["accepted"]
+
+
+def test_failed_to_stop_does_not_end_in_giving_up(gateway: KeptGateway, supervisor: Callable[..., Supervisor]) -> None:
+    (gateway.folder / "keeper.py").write_text(GIVES_UP)
+    it = supervisor("0s", force="true")
+    it.until_condition("s1", "healthy")
+    first = gateway.pid
+    os.kill(first, signal.SIGSTOP)
+    wait_until("it is verified", lambda: ("verified", "healed") in remedies(it))
+    assert gateway.pid != first
+    (told,) = [one["text"] for one in it.history() if one["kind"] == "result"]
+    assert "its process was stopped (state T): CONT and TERM ended it; then python" in told
+
+
+def test_one_that_dies_at_its_start_is_not_started_for_ever(
+    gateway: KeptGateway, supervisor: Callable[..., Supervisor]
+) -> None:
+    it = supervisor("0s")
+    it.until_condition("s1", "healthy")
+    argv = (gateway.folder / "argv").read_text()
+    (gateway.folder / "argv").write_text(json.dumps([sys.executable, "-c", "print('uplink_port')"]))
+    os.kill(gateway.pid, signal.SIGKILL)
+    wait_until("it was started", lambda: ("result", "accepted") in remedies(it))
+    looks: set[str] = set()
+
+    def has_looked_often() -> bool:
+        looks.add(it.document()["written_at"])
+        return len(looks) > 20
+
+    wait_until("many more looks", has_looked_often)
+    assert [kind for kind, _ in remedies(it)].count("remedy") == 1
+    # A person heals it.
+    (gateway.folder / "argv").write_text(argv)
+    (gateway.folder / "pid").unlink()
+    os.waitpid(os.posix_spawn(gateway.command[0], gateway.command, os.environ), 0)
+    wait_until("it is verified", lambda: ("verified", "healed") in remedies(it))
 
 
 def test_a_stop_while_it_is_drained_leaves_the_gateway_alone(
