@@ -87,11 +87,12 @@ class ProcessWatch:
         """
         try:
             reading = await self._look()
+            if reading.exists is not True:
+                self._accounting.none(reading.exists)
         except Exception as error:  # whatever it is, it says nothing about the gateway
             log.debug("the gateway's process could not be read", exc_info=True)
             reading = ProcessReading(detail=f"the gateway's process could not be read: {error}")
-        if reading.exists is not True:
-            self._accounting.none(reading.exists)
+            self._accounting.last = Usage()
         self._tell(reading)
         return reading
 

@@ -20,7 +20,7 @@ from wasupervisor.host.moments import boottime
 # Obeys one command a line, and answers each with one line of JSON.
 _PUPPET = """
 import json, os, signal, socket, subprocess, sys, time
-children, sockets = [], []
+children, sockets, ballast = [], [], []
 class Verbs:
     def listen(port=0, address="127.0.0.1", shared=False):
         one = socket.socket()
@@ -61,6 +61,16 @@ class Verbs:
             os._exit(0)
         with_status = os.waitpid(pid, 0) if signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN else None
         return with_status is not None
+    def fork_fat(megabytes):
+        ballast.append(bytearray(os.urandom(1 << 20) * megabytes))
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(writing)
+            os.read(reading, 1)  # until the parent is gone
+            os._exit(0)
+        os.close(reading)
+        return pid
     def ignore_children():
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     def reap(index):
