@@ -138,6 +138,7 @@ class KeyspaceWatch:
         self._sessions = sessions
         wanted = self.wanted
         self._credentials = credentials_of(wanted.gateway_kind, version, wanted.prefix, sessions, self.rules)
+        self._looked_at = None  # what was read before says nothing of these keys
 
     async def look(self) -> None:
         """One short look; `last` has what came of it. Never raises; at once when one is under way."""

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+
 import anyio
 import pytest
+from redis_fixtures import RedisServer
 from runtime_scenes import ScriptedGateway, ScriptedUplink, StillProcess, working
 
-from wasupervisor.model.observation import Trouble, UplinkState
+from wasupervisor.config.schema import Queue
+from wasupervisor.keyspace.connection import connect
+from wasupervisor.keyspace.wanted import Repair, Wanted
+from wasupervisor.keyspace.watch import KeyspaceWatch
+from wasupervisor.model.observation import RedisReading, Trouble, UplinkState
+from wasupervisor.runtime.backlog import QueueWatch
+from wasupervisor.runtime.stamps import Stamps
 from wasupervisor.runtime.watch import UPLINK_EVERY, UPLINK_EVERY_WHILE_DOWN, UPLINK_STALE, Readings, Watch
 
 pytestmark = pytest.mark.anyio
@@ -149,3 +158,50 @@ async def test_connections_are_closed_though_we_are_cancelled_and_a_fault_there_
     it.gateway.aclose = fail  # type: ignore[method-assign]
     await it.watch.aclose()
     assert "could not be closed" in caplog.text
+
+
+async def test_a_redis_that_hangs_delays_no_look_and_is_told_by_the_next(own_redis: RedisServer) -> None:
+    it = Scene()
+    keys = KeyspaceWatch(
+        lambda: connect(own_redis.url, timeout=0.3),
+        Wanted(gateway_kind="waha", prefix="p", repair=Repair.OFF),
+        clock=lambda: it.now,
+        wall=lambda: it.now,
+        stamp=Stamps(),
+    )
+    seeing = Watch(
+        it.gateway,
+        StillProcess(),  # type: ignore[arg-type]
+        None,
+        timeout=5.0,
+        clock=lambda: it.now,
+        keys=keys,
+        queues=QueueWatch(keys.servers, Queue(names=("q",)), wall=lambda: it.now),
+    )
+    async with anyio.create_task_group() as tasks:
+        assert (await seeing.observe(ask_uplink=False, tasks=tasks)).look.reachable
+    own_redis.send(signal.SIGSTOP)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            readings = await seeing.observe(ask_uplink=False, tasks=tasks)
+            assert (readings.look.reachable, readings.redis.ok) == (True, True), "what is known stands until then"
+            assert readings.backlog is not None
+    readings = await seeing.with_redis(readings)
+    own_redis.send(signal.SIGCONT)
+    assert readings.redis.ok is False
+    assert readings.keys is not None
+    assert "did not answer" in readings.keys.detail
+    async with anyio.create_task_group() as tasks:
+        readings = await seeing.observe(ask_uplink=False, tasks=tasks)
+        assert (readings.redis.ok, readings.backlog) == (False, None)
+    it.now += 1.0
+    assert (await seeing.redis(0.0)).ok is True
+    await seeing.aclose()
+
+
+async def test_a_redis_that_is_not_watched_says_nothing() -> None:
+    it = Scene()
+    readings = await it.look()
+    assert (readings.redis, readings.keys, readings.backlog) == (RedisReading(), None, None)
+    assert await it.watch.redis(0.0) == RedisReading()
+    assert await it.watch.with_redis(readings) is readings
