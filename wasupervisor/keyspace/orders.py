@@ -232,7 +232,8 @@ async def throw_away(watch: KeyspaceWatch, wanted: str) -> Treated:
 
 
 def _unread(swept: Swept) -> str:
-    return f"{swept.unread} keys: {swept.unread_why}" if swept.unread else ""
+    noun = "key" if swept.unread == 1 else "keys"
+    return f"{swept.unread} {noun}: {swept.unread_why}" if swept.unread else ""
 
 
 async def _sweep(watch: KeyspaceWatch) -> Swept:
