@@ -22,6 +22,7 @@ import bench_lifecycle
 import bench_recording
 import bench_step
 import bench_sweep
+import bench_tree
 
 import wasupervisor
 
@@ -34,6 +35,7 @@ def sections(*, quick: bool) -> dict[str, Measure]:
         "footprint": lambda: bench_footprint.measure(17.0 if quick else 66.0),
         "lifecycle": lambda: bench_lifecycle.measure(3 if quick else 11),
         "cycle": lambda: bench_cycle.measure(0.5 if quick else 3.0),
+        "tree": lambda: bench_tree.measure(1.5 if quick else 15.0),
         "step": lambda: bench_step.measure(0.5 if quick else 3.0),
         "recording": lambda: bench_recording.measure(400 if quick else 4000),
         "sweep": lambda: bench_sweep.measure(100_000 if quick else 1_000_000),

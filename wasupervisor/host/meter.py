@@ -82,7 +82,7 @@ def main_of(tree: Sequence[Stat]) -> Stat:
 class Meter:
     """Measures one process and its descendants, again and again.
 
-    Done on the event loop: 10 processes cost 0.4 ms, 50 cost 1.0 ms.
+    Done on the event loop: of a whole sample, 10 processes cost 0.4 ms and 50 cost 1.1 ms.
     """
 
     def __init__(self, root: Stat, *, clock: Clock, groups: Cgroups, memory_restart: int | None) -> None:
@@ -92,6 +92,7 @@ class Meter:
         self._memory_restart = memory_restart
         self._host_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         self._before: tuple[float, Seen] | None = None
+        self._threads = 0
         self._loop_before: tuple[float, Stat] | None = None
         self.limits = Limits()
         """What is told of them by others than the kernel."""
@@ -108,7 +109,8 @@ class Meter:
         unified = self._groups.folder(UNIFIED)
         # The groups first: a child that is born in between is then in the tree and not the other way round.
         members = {path: cgroups.members(path) for path in (folder, unified) if path is not None}
-        tree = proc.tree(root)
+        tree = proc.tree(root, self._threads)
+        self._threads = sum(one.threads for one in tree)
         alone = {path for path, group in members.items() if _holds_only(group, tree)}
         own = cgroups.memory(folder) if folder is not None and folder in alone else None
         main, rss = main_of(tree), sum(one.rss for one in tree)

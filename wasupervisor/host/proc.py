@@ -15,6 +15,8 @@ from typing import NamedTuple
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LISTEN = "0A"
+_MANY = 150
+"""Threads from which on it is worth while to count the processes of the host."""
 _GONE = (FileNotFoundError, ProcessLookupError)
 
 
@@ -175,11 +177,13 @@ def open_files_limit(pid: int) -> int | None:
     return None
 
 
-def tree(root: Stat) -> list[Stat]:
-    """The process and all its descendants by parent, `setsid` or not (WAHA's Chromium has a session of its own)."""
-    # A kernel without CONFIG_PROC_CHILDREN makes us look at every process: dear, but the same.
-    listed = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110 (asked in each cycle)
-    children_of = _children if listed else _children_by_scan()
+def tree(root: Stat, threads: int = 0) -> list[Stat]:
+    """The process and all its descendants by parent, `setsid` or not (WAHA's Chromium has a session of its own).
+
+    `threads`: how many it had the last time. Each is asked for its children, unless to ask all processes of the host
+    for their parent is less work: a Chromium has 50 threads, and a question to one costs half of one to a process.
+    """
+    children_of = _children if _listed() and (threads < _MANY or threads < 2 * len(pids())) else _children_by_scan()
     members = {root.pid: root}
     queue = [root.pid]
     while queue:
@@ -188,6 +192,11 @@ def tree(root: Stat) -> list[Stat]:
                 members[pid] = child
                 queue.append(pid)
     return list(members.values())
+
+
+def _listed() -> bool:
+    """Whether threads tell their children; a kernel without CONFIG_PROC_CHILDREN makes us look at every process."""
+    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110 (asked in each cycle)
 
 
 def _children(pid: int) -> list[int]:

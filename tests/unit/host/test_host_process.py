@@ -73,6 +73,19 @@ class TestTree:
         assert {one.pid for one in proc.tree(root)} == with_lists
         assert len(with_lists) == 3
 
+    async def test_of_a_tree_of_many_threads_the_processes_are_asked_instead(
+        self, gateway: Puppet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gateway.spawn()
+        gateway.spawn_puppet()
+        root = proc.stat(gateway.pid)
+        assert root is not None
+        by_threads = {one.pid for one in proc.tree(root)}
+        monkeypatch.delattr(proc, "_children")
+        assert {one.pid for one in proc.tree(root, threads=1 << 22)} == by_threads
+        with pytest.raises(NameError):
+            proc.tree(root, threads=149)
+
     def test_a_name_with_brackets_and_blanks_is_read(self, gateway: Puppet) -> None:
         gateway.do("call_yourself", name="a) R (b c")
         found = proc.stat(gateway.pid)
@@ -188,7 +201,7 @@ class TestUnknown:
         assert (await watch.read()).run == known.run
 
     async def test_a_fault_of_our_own_is_a_reading_too(self, find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
-        def broken(root: Stat) -> list[Stat]:
+        def broken(root: Stat, threads: int) -> list[Stat]:
             raise ZeroDivisionError(root)
 
         monkeypatch.setattr(proc, "tree", broken)
