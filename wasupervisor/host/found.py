@@ -78,18 +78,19 @@ def several(processes: Sequence[Stat], what: str) -> Missing:
 
     `what` ends the sentence '3 processes ...'.
     """
-    ports = {f"socket:[{one.inode}]": one.port for one in proc.listeners()}
-    named = [_described(one, ports) for one in processes[:_MOST_NAMED]]
+    named = [_described(one) for one in processes[:_MOST_NAMED]]
     if len(processes) > _MOST_NAMED:
         named.append("and more")
     return Missing(
         f"{len(processes)} processes {what}: {', '.join(named)}; "
-        "say which one with process.find.port, pid_file or systemd_unit"
+        "say which one with process.find.port, pid_file, systemd_unit or docker"
     )
 
 
-def _described(process: Stat, ports: dict[str, int]) -> str:
+def _described(process: Stat) -> str:
     try:
+        # In a container it has a network of its own.
+        ports = {f"socket:[{one.inode}]": one.port for one in proc.listeners(of=process.pid)}
         own = sorted({ports[socket.link] for socket in proc.sockets(process.pid) if socket.link in ports})
         told = "port " + " and ".join(map(str, own)) if own else "no port"
     except PermissionError:

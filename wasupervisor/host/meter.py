@@ -46,6 +46,11 @@ class Measures:
         return sum(not one.dead for one in self.tree)
 
     @property
+    def programs(self) -> tuple[str, ...]:
+        """Names of the living descendants."""
+        return tuple(sorted({one.comm for one in self.tree[1:] if not one.dead}))
+
+    @property
     def threads(self) -> int:
         return sum(one.threads for one in self.tree if not one.dead)
 

@@ -230,13 +230,13 @@ def roots(numbers: Iterable[int]) -> list[Stat]:
     return sorted(top, key=lambda one: (one.born, one.pid))
 
 
-def listeners(port: int | None = None) -> list[Listener]:
-    """The listening TCP sockets of our network namespace, on one port or on all."""
+def listeners(port: int | None = None, of: int | str = "self") -> list[Listener]:
+    """The listening TCP sockets of a process's network namespace, by default of ours, on one port or on all."""
     found: list[Listener] = []
-    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+    for path in (f"/proc/{of}/net/tcp", f"/proc/{of}/net/tcp6"):
         try:
             lines = _read(path).decode("ascii").splitlines()[1:]
-        except FileNotFoundError:  # a kernel without IPv6
+        except _GONE:  # a kernel without IPv6, or the process is gone
             continue
         # sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode
         for column in filter(lambda column: column[3] == _LISTEN, map(str.split, lines)):

@@ -150,6 +150,7 @@ class ProcessWatch:
             memory_percent=measures.memory_percent,
             limit_bytes=measures.limit_bytes,
             processes=measures.living,
+            programs=measures.programs,
             oom_kills=measures.oom_kills,
             oom_killed=self._accounting.oom_killed,
             keeper=self._accounting.keeper or await self._keepers.of(process),

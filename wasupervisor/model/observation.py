@@ -86,6 +86,8 @@ class ProcessReading(Value, frozen=True):
     memory_percent: float | None = None
     limit_bytes: int | None = None
     processes: int | None = None
+    programs: tuple[str, ...] = ()
+    """Of the living descendants, each once, as the kernel calls them: `chromium`, `gows`."""
     oom_kills: int | None = None
     """How often the kernel killed in the control group of the process for want of memory, since that group exists.
 
@@ -194,6 +196,8 @@ class Observation(Value, frozen=True):
     """Of probes that ended since the last cycle."""
     hour_of_week: int | None = None
     """0 is Monday 00:00-00:59 of the host's local time; None where the wall clock tells nothing."""
+    in_maintenance: bool | None = None
+    """Whether a window of `recovery.maintenance` is open; None: there is none, or the wall clock tells nothing."""
     disk_low: bool = False
     """There is hardly room for the state on its disk."""
     redis_ok: bool | None = None

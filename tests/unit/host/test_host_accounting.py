@@ -79,8 +79,9 @@ class TestCounts:
             gateway.listen()
         gateway.spawn(own_session=True)
         gateway.spawn()
-        await watch.read()
+        reading = await watch.read()
         after = watch.usage
+        assert reading.programs == ("sleep",)
         assert (before.children, after.children) == (0, 2)
         assert (before.threads, after.threads) == (1, 3)
         assert before.open_files is not None

@@ -317,6 +317,16 @@ class TestByCommandLine:
         assert f"pid {other.pid} (no port, folder {evolution})" in reading.detail
         assert "hunter2" not in reading.detail
 
+    @pytest.mark.root
+    async def test_the_port_of_one_in_a_container_is_told_too(self, theatre: Theatre) -> None:
+        one, other = theatre.puppet("dist/contained-too"), theatre.puppet("dist/contained-too")
+        if one.do("leave_network") != 0:
+            pytest.skip("needs root, to make a network namespace")
+        ports = {one.pid: one.listen(), other.pid: other.listen()}
+        reading = await ProcessWatch(Find(command_line="dist/contained-too")).read()
+        assert all(f"pid {pid} (port {port}, folder " in reading.detail for pid, port in ports.items())
+        assert reading.detail.endswith("process.find.port, pid_file, systemd_unit or docker")
+
     async def test_of_a_wrapper_and_its_child_the_wrapper_is_the_gateway(self, theatre: Theatre) -> None:
         wrapper = theatre.puppet("dist/wrapped")
         wrapper.spawn(sys.executable, "-c", "import time; time.sleep(600)", "dist/wrapped")
