@@ -126,11 +126,15 @@ class Meter:
             loop_percent=self._loop_percent(main),
             stopped=main.stopped or self._groups.frozen(),
             rss_bytes=rss,
-            memory_bytes=int(rss * self.unshared) if own is None else own.used,
+            memory_bytes=self._used(tree) if own is None else own.used,
             limit_bytes=self._limit(own),
             oom_kills=own.oom_kills if own is not None else None,
             pressure=pressure.of_group(unified) if unified is not None and unified in alone else Pressure(),
         )
+
+    def _used(self, tree: Sequence[Stat]) -> int:
+        """Without a group that tells. What is shared with others than the tree is no less used: never below one's."""
+        return max(int(sum(one.rss for one in tree) * self.unshared), *(one.rss for one in tree), 0)
 
     def _limit(self, own: Memory | None) -> int:
         by_group = own.limit if own is not None else None

@@ -207,6 +207,14 @@ class TestSharedMemory:
         assert second.memory_bytes < second.rss_bytes - 100 * MIB
         assert second.memory_percent == pytest.approx(100 * second.memory_bytes / second.limit_bytes)
 
+    async def test_what_one_process_shares_with_strangers_is_its_own(self, watch: ProcessWatch) -> None:
+        await watch.read()
+        await watch.survey()
+        reading = await watch.read()
+        assert watch.usage.pss_bytes is not None
+        assert reading.rss_bytes is not None
+        assert watch.usage.pss_bytes < reading.rss_bytes == reading.memory_bytes
+
     async def test_it_is_looked_at_each_minute_and_at_each_new_process(
         self,
         theatre: Theatre,
