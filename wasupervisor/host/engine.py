@@ -128,7 +128,7 @@ class Engine:
             httpcore.AsyncConnectionPool(uds=self._host.removeprefix("unix://")) as pool,
             pool.stream("GET", url, headers=[("Host", "docker")]) as response,
         ):
-            body = await _read(response)
+            body = await read(response)
         if response.status == 404:
             return Trouble(f"the engine knows no {what}; correct {KEY}", nothing_there=True)
         if response.status == 403:
@@ -141,7 +141,7 @@ class Engine:
         return Trouble(f"the engine answered {response.status} when it was asked about the {what}")
 
     def _blamed(self, error: Exception) -> str:
-        number = next((one.errno for one in _causes(error) if isinstance(one, OSError) and one.errno), None)
+        number = next((one.errno for one in causes(error) if isinstance(one, OSError) and one.errno), None)
         where = f"the engine's socket {self._host.removeprefix('unix://')}"
         if number in (errno.EACCES, errno.EPERM):
             return f"{where} is not permitted to our user: put the user into the socket's group (docker)"
@@ -151,7 +151,8 @@ class Engine:
         return f"the engine broke off the call ({type(error).__name__})"
 
 
-async def _read(response: httpcore.Response) -> bytes:
+async def read(response: httpcore.Response) -> bytes:
+    """The body; empty where it is too large to be one of these."""
     body = b""
     async for piece in response.aiter_stream():
         body += piece
@@ -164,7 +165,7 @@ def _plain(one: Listed) -> str:
     return (one.names or (one.id[:12],))[0].removeprefix("/")
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error and what it comes from; httpcore raises its own 'from None'."""
     while error is not None:
         yield error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ import anyio
 import httpcore
 import msgspec
 
+from wasupervisor.host.engine import SOCKET, causes, read
 from wasupervisor.host.restarter import Restarted
 from wasupervisor.host.running import one_line
 from wasupervisor.model.remedies import Outcome
@@ -29,7 +30,6 @@ BESIDES = 60.0
 LOOK = 10.0
 """Seconds for the engine to tell of the container."""
 
-SOCKET = "/var/run/docker.sock"
 KEY = "recovery.restart_gateway.container"
 
 
@@ -128,9 +128,11 @@ class DockerRestarter:
             target=f"/containers/{quote(self._container, safe='')}/{what}",
         )
         headers = [("Host", "docker"), ("Content-Length", "0")]
-        async with httpcore.AsyncConnectionPool(uds=socket) as pool:
-            response = await pool.request(method, url, headers=headers)
-            return _Said(response.status, response.content)
+        async with (
+            httpcore.AsyncConnectionPool(uds=socket) as pool,
+            pool.stream(method, url, headers=headers) as response,
+        ):
+            return _Said(response.status, await read(response))
 
     def _judged(self, said: _Said, stop: _Stop) -> Restarted:
         if said.status == 204:
@@ -148,7 +150,7 @@ class DockerRestarter:
         return Restarted(Outcome.REFUSED, f"{text}{advice}")
 
     def _blamed(self, socket: str, error: Exception, *, asked: bool) -> Restarted:
-        number = next((one.errno for one in _causes(error) if isinstance(one, OSError) and one.errno), None)
+        number = next((one.errno for one in causes(error) if isinstance(one, OSError) and one.errno), None)
         where = f"the engine's socket {socket}"
         if number in (errno.EACCES, errno.EPERM):
             text = f"{where} is not permitted to our user: put the user into the socket's group (docker)"
@@ -176,10 +178,3 @@ def _message(body: bytes) -> str:
         return one_line(msgspec.json.decode(body, type=_Message).message)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return ""
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it comes from; httpcore raises its own 'from None'."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

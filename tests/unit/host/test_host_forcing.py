@@ -185,6 +185,24 @@ async def test_failed_to_stop_does_not_end_in_giving_up(gateways: Callable[..., 
     assert command.met == [True, False]
 
 
+class EndingCommand(Command):
+    """Ends the old process, and then fails."""
+
+    async def restart(self) -> Restarted:
+        os.kill(self.pid, signal.SIGKILL)
+        until(lambda: not alive(self.pid))
+        return await super().restart()
+
+
+async def test_a_command_that_fails_when_the_old_one_is_gone_is_not_repeated(
+    gateways: Callable[..., Gateway],
+) -> None:
+    it = gateways()
+    command = EndingCommand(it.pid, Outcome.REFUSED)
+    assert await force().restart(command, it.old()) == Restarted(Outcome.REFUSED, "pm2 failed to stop")
+    assert command.met == [False]
+
+
 async def test_a_command_that_fails_after_the_end_is_not_repeated(gateways: Callable[..., Gateway]) -> None:
     it = gateways()
     it.stop()
