@@ -89,14 +89,20 @@ class SystemdRestarter:
     def _judged(self, ran: Ran, stop: float, seconds: float) -> Restarted:
         if ran.status == 0:
             short = f"; it had {stop:g} s to stop, and WAHA needs {STOP:g}: set TimeoutStopSec" if stop < STOP else ""
-            return Restarted(Outcome.ACCEPTED, f"systemd restarted {self._unit}{short}")
+            return Restarted(Outcome.ACCEPTED, f"systemd restarted {self._unit}{short}{_beside(ran)}")
         if ran.status is None:
             text = f"systemd has not restarted {self._unit} within {seconds:g} s; it goes on with it"
-            return Restarted(Outcome.TIMED_OUT, text)
+            return Restarted(Outcome.TIMED_OUT, f"{text}{_beside(ran)}")
         said = one_line(ran.said).rstrip(".") or f"systemctl ended with status {ran.status}"
         advice = next((words.format(unit=self._unit) for piece, words in _ADVICE if piece in said), "")
         text = f"systemd did not restart {self._unit}: {said}"
         return Restarted(Outcome.REFUSED, f"{text}; {advice}" if advice else text)
+
+
+def _beside(ran: Ran) -> str:
+    """What systemctl had to say all the same, such as that the unit's file was changed."""
+    said = one_line(ran.said)
+    return f" ({said})" if said else ""
 
 
 def seconds_of(span: str) -> float:

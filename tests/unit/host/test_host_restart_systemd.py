@@ -42,6 +42,12 @@ async def test_systemd_is_asked_without_a_password_and_its_job_is_waited_for(say
     assert (tmp_path / "asked").read_text() == "restart --no-ask-password -- waha.service\n"
 
 
+async def test_a_warning_beside_is_kept(saying: Make) -> None:
+    done = await saying("echo 'Warning: The unit file of waha.service changed on disk.' >&2").restart()
+    text = "systemd restarted waha.service (Warning: The unit file of waha.service changed on disk.)"
+    assert (done.outcome, done.detail) == (Outcome.ACCEPTED, text)
+
+
 async def test_a_unit_that_looks_like_an_option_is_none(saying: Make, tmp_path: Path) -> None:
     await saying(unit="--force.service").restart()
     assert (tmp_path / "asked").read_text() == "restart --no-ask-password -- --force.service\n"
