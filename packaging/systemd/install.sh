@@ -77,6 +77,7 @@ Installed $("$venv/bin/wasupervisor" version). Next:
   sudo wasupervisor config validate
   sudo systemctl enable --now wasupervisor
 Who may ask it without sudo (status, history, pause, ...):  sudo usermod -aG wasupervisor NAME
+To let it restart the gateway's unit:  sudo $0 --allow-restart waha.service
 END
 }
 
