@@ -324,7 +324,8 @@ class Daemon:
         if seen is None:
             return None if remedy.forced else "the gateway could not be looked at once more"
         uplink = await self._uplink_reading(FRESH_UPLINK)
-        return gateway_objection(remedy, seen.look, seen.process, uplink, self.policy, self.site.stores)
+        latest = self._last or seen  # the question to the uplink takes its time
+        return gateway_objection(remedy, latest.look, latest.process, uplink, self.policy, self.site.stores)
 
     async def _anew(self) -> Observation | None:
         """What a look sees that begins from now on: the next turn's."""

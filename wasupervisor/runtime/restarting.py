@@ -65,9 +65,9 @@ class GatewayRestart:
         async def objection(readings: Readings | None) -> str | None:
             if readings is None:
                 return None if remedy.forced else UNSEEN
-            uplink = await watch.uplink(max_age=FRESH_UPLINK)
-            look, process = readings.look, readings.process
-            return gateway_objection(remedy, look, process, uplink, policy, await stores(watch))
+            uplink, beside = await watch.uplink(max_age=FRESH_UPLINK), await stores(watch)
+            latest = watch.last or readings  # asking these took its time: the gateway may have answered meanwhile
+            return gateway_objection(remedy, latest.look, latest.process, uplink, policy, beside)
 
         try:
             against = await objection(watch.last)

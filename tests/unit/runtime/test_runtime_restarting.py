@@ -14,7 +14,7 @@ from runtime_scenes import ScriptedGateway, ScriptedUplink, failed, working
 from wasupervisor.host.forcing import Old
 from wasupervisor.host.restart_kubelet import KubeletRestarter
 from wasupervisor.host.restarter import Restarted, Restarter
-from wasupervisor.model.observation import Look, ProcessReading, UplinkState
+from wasupervisor.model.observation import Look, ProcessReading, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Outcome, Remedy, RemedyKind, Result
 from wasupervisor.model.sessions import Reason
@@ -203,6 +203,21 @@ async def test_a_look_that_was_under_way_is_not_the_last_look() -> None:
         it.gateway.during_look = come_back  # in the look after the one that is under way
         may_go.set()
         assert (await it.result()).detail == "the sessions came back by themselves"
+
+
+async def test_what_answers_while_the_uplink_is_asked_is_left_alone() -> None:
+    """Seed 1012042: it woke up between the last look and the restart."""
+    async with scene() as it:
+        ask = it.uplink.ask
+
+        async def ask_slowly(max_age: float) -> Uplink:
+            if it.uplink.asked:  # the second time, after the last look
+                it.gateway.sightings = (working("a"), working("b"))
+                await it.look()
+            return await ask(max_age)
+
+        it.uplink.ask = ask_slowly  # type: ignore[method-assign]
+        assert await it.told() == (Outcome.WITHHELD, "the sessions came back by themselves")
 
 
 async def test_a_stop_while_it_is_drained_withholds_it_at_once() -> None:
