@@ -12,10 +12,14 @@ import msgspec
 from msgspec.structs import replace
 
 from wasupervisor.model.alerts import AlertKind
-from wasupervisor.model.policy import Backoff, BreakerRule, Budget, Policy, ProbeRule
+from wasupervisor.model.policy import Backoff, BreakerRule, Budget, LimitRule, Policy, ProbeRule
 from wasupervisor.model.remedies import RemedyKind
 from wasupervisor.simulator import faults
 from wasupervisor.simulator.faults import Fault
+
+MEMORY = LimitRule(warn=800e6, restart=1000e6, lasts=30.0)
+CPU = LimitRule(warn=70.0, restart=90.0, lasts=60.0)
+"""The limits, where there are any."""
 
 
 class Crash(Fault, frozen=True, tag="crash", kw_only=True):
@@ -83,6 +87,16 @@ class DiskLow(Fault, frozen=True, tag="disk_low", kw_only=True):
     """There is hardly room on the disk."""
 
 
+class Leak(Fault, frozen=True, tag="leak", kw_only=True):
+    """The gateway's memory grows by so much each 20 s, until its process ends."""
+
+    megabytes: int
+
+
+class Spin(Fault, frozen=True, tag="spin", kw_only=True):
+    """The gateway uses all of its CPU, until its process ends."""
+
+
 OurFault: TypeAlias = (
     Crash
     | StopDaemon
@@ -94,6 +108,8 @@ OurFault: TypeAlias = (
     | RestarterTrouble
     | Mistyped
     | DiskLow
+    | Leak
+    | Spin
 )
 AnyEvent: TypeAlias = faults.AnyFault | OurFault
 
@@ -124,6 +140,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     probe: bool = False
     tell: bool = False
     """A person is told of everything, and again each ten minutes."""
+    limits: bool = False
+    """Memory and CPU are measured, and have limits."""
 
     def policy(self, kind: str, poll: float) -> Policy:
         """The policy with these rules for a kind of gateway."""
@@ -148,6 +166,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
             tell=tuple(AlertKind) if self.tell else (),
             remind=600.0 if self.tell else None,
             probe=ProbeRule(every=120.0) if self.probe else None,
+            memory=MEMORY if self.limits else None,
+            cpu=CPU if self.limits else None,
             restart_spacing=60.0 if kind == "evolution" else 0.0,
         )
 

@@ -18,6 +18,7 @@ STORE_READ_WITHIN = 2.0
 """Seconds: the age up to which a reading of the store still counts right before a restart of the gateway."""
 LOOK_TAKES = 10.0
 """Seconds: the longest look."""
+LIMITED = (Reason.MEMORY_HIGH, Reason.CPU_HIGH)
 PROCESS_REASONS = (Reason.GATEWAY_HUNG, Reason.GATEWAY_GONE)
 
 
@@ -88,7 +89,10 @@ class GatewayPromises(StepPromises):
                 self._broken("the budget of the gateway holds", f"{len(made) + 1} within {length:g} s: {remedy}")
 
     def _restart_is_needed(self, remedy: Remedy, seen: Observation) -> None:
-        """In truth: a gateway that answers and whose sessions are all well is left alone."""
+        """In truth: a gateway that answers and whose sessions are all well is left alone, below its limits."""
+        if remedy.cause in LIMITED:
+            self._is_over_its_limit(remedy, seen)
+            return
         world = self.site.world
         # What a look was told that began while the port lied is a lie too.
         lied = self.site.door.lies or self.site.now - self.site.door.lied_until <= LOOK_TAKES
@@ -97,6 +101,14 @@ class GatewayPromises(StepPromises):
         unwell = [name for name in wanted if not world.state_of(world.sessions[name])["healthy"]]  # type: ignore[arg-type]
         if answers and not unwell:
             self._broken("a gateway that is well is left alone", f"{remedy}, seen {seen.look.reachable}")
+
+    def _is_over_its_limit(self, remedy: Remedy, seen: Observation) -> None:
+        policy, process = self.site.policy, seen.process
+        memory, cpu = process.rss_bytes, process.cpu_percent
+        of_memory = remedy.cause is Reason.MEMORY_HIGH
+        rule, used = (policy.memory, memory) if of_memory else (policy.cpu, cpu)
+        if rule is None or rule.restart is None or used is None or used < rule.restart:
+            self._broken("a gateway below its limits is not restarted for its resources", f"{remedy}: {process}")
 
     def _gateway_ended(self, result: Result) -> None:
         for one in self.gateway_restarts:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 import sim_events as events
+from msgspec.structs import replace
 from sim_events import AnyEvent, At, Rules, Schedule, happens
 
 from wasupervisor.simulator import faults
@@ -37,7 +38,22 @@ def schedule_of(seed: int) -> Schedule:
         redis_watched=dice.random() < 0.5,
         rules=_rules(dice),
     )
-    return empty.with_events(_events(dice, empty))
+    return _with_limits(empty.with_events(_events(dice, empty)))
+
+
+def _with_limits(schedule: Schedule) -> Schedule:
+    """One of five has limits, and leaks or spins. By dice of its own: all else is as it was without these faults."""
+    dice = Random(f"limits of {schedule.seed}")
+    if dice.random() >= 0.2:
+        return schedule
+    makes: tuple[Callable[[], AnyEvent], ...] = (
+        lambda: events.Leak(megabytes=dice.choice((10, 50, 200, 500))),
+        lambda: events.Spin(lasts=dice.choice((None, 30.0, 120.0, 300.0))),
+    )
+    times = [dice.uniform(SETTLED, schedule.length - 600.0) for _ in range(dice.randint(1, 4))]
+    found = (*schedule.events, *(happens(at, dice.choice(makes)()) for at in times))
+    rules = replace(schedule.rules, limits=True)
+    return replace(schedule, rules=rules, events=tuple(sorted(found, key=lambda one: one.at)))
 
 
 def _rules(dice: Random) -> Rules:

@@ -95,6 +95,7 @@ def _end_faults(site: Site) -> None:
     world = site.world
     site.door.calm()
     site.armed = None
+    site.body.rest()
     world.thaw()
     world.set_uplink(UplinkState.UP)
     if isinstance(world, EvolutionWorld):

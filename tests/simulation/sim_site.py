@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import sim_events as events
 from sim_events import AnyEvent, Schedule
+from sim_resources import Body
 from sim_restarter import Restarter
 from sim_wire import Door
 
@@ -88,6 +89,7 @@ class Site:
         self.door = Door(self.world)
         self.disk = Disk()
         self.restarter = Restarter(self.world)
+        self.body = Body(self.world, measured=schedule.rules.limits)
         self.disk_low = False
         self.mistyped: tuple[str, ...] = ()
         """Sessions whose key of credentials is known to have the wrong type."""
@@ -173,11 +175,16 @@ class Site:
             started=self.wall + born,
             born=born,
             cpu_percent=self._cpu(),
+            rss_bytes=self.body.rss_bytes,
+            limit_bytes=self.body.limit_bytes,
+            oom_kills=self.body.oom_kills,
             keeper=keeper,
         )
 
     def _cpu(self) -> float:
         """Measured on Evolution: 1 to 2 per cent, and 8 to 20 in a fight for one account."""
+        if self.body.spins:
+            return 100.0
         sessions = self.world.sessions.values()
         fights = any(isinstance(one, EvolutionSession) and one.second_client for one in sessions)
         return FIGHT_CPU if fights else IDLE_CPU
@@ -330,6 +337,14 @@ class Site:
         self.disk_low = True
         self.world.later(event.lasts or 120.0, lambda: setattr(self, "disk_low", False))
 
+    def leak(self, event: events.Leak) -> None:
+        """See `events.Leak`."""
+        self.body.leak(event)
+
+    def spin(self, event: events.Spin) -> None:
+        """See `events.Spin`."""
+        self.body.spin(event)
+
     def reboot(self, event: events.Reboot) -> None:
         """The whole machine."""
         self.boot += 1
@@ -374,4 +389,6 @@ _OURS: dict[type, Callable[[Site, AnyEvent], None]] = {
     events.RestarterTrouble: Site.restarter_trouble,  # type: ignore[dict-item]
     events.Mistyped: Site.mistype,  # type: ignore[dict-item]
     events.DiskLow: Site.disk_fills,  # type: ignore[dict-item]
+    events.Leak: Site.leak,  # type: ignore[dict-item]
+    events.Spin: Site.spin,  # type: ignore[dict-item]
 }

@@ -8,15 +8,13 @@ from typing import Any
 import msgspec
 
 from wasupervisor.config.fields import Section
-from wasupervisor.config.schema import Alert, Find, Gateway, Settings
+from wasupervisor.config.recovery import DAYS, Maintenance
+from wasupervisor.config.schema import Alert, Cpu, Gateway, Memory, Settings
 from wasupervisor.config.units import format_duration
 from wasupervisor.model.alerts import AlertKind
-from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy, ProbeRule
+from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, LimitRule, Policy, ProbeRule
 
 _NOT_YET = (
-    "process.memory",
-    "process.cpu",
-    "recovery.maintenance",
     "vault",
     "health.haproxy_agent",
     "control.token_file",
@@ -58,6 +56,9 @@ def policy_of(settings: Settings, restart_spacing: float = 0.0) -> Policy:
         park=recovery.park,
         qr_interval=recovery.qr_interval,
         probe=None if sessions.probe is None else ProbeRule(every=sessions.probe.every, misses=sessions.probe.misses),
+        memory=_limits(settings.process.memory),
+        cpu=_limits(settings.process.cpu, 100.0),
+        maintenance=None if recovery.maintenance is None else longest_round(recovery.maintenance),
         ready_when=settings.health.ready_when,
         rise=settings.health.rise,
         fall=settings.health.fall,
@@ -66,6 +67,20 @@ def policy_of(settings: Settings, restart_spacing: float = 0.0) -> Policy:
         restart_spacing=restart_spacing,
         notes=notes_of(settings, restart_spacing),
     )
+
+
+def _limits(section: Memory | Cpu | None, unit: float = 1.0) -> LimitRule | None:
+    if section is None:
+        return None
+    warn, restart = (None if one is None else one * unit for one in (section.warn, section.restart))
+    return LimitRule(warn=warn, restart=restart, lasts=section.for_)
+
+
+def longest_round(window: Maintenance) -> float:
+    """Seconds from the begin of one window to the end of the next, where they are farthest apart."""
+    days = sorted(DAYS.index(one) for one in set(window.days))
+    apart = max((later - earlier - 1) % 7 + 1 for earlier, later in zip(days, [*days[1:], days[0]], strict=True))
+    return apart * 86400.0 + (window.hours.end - window.hours.start) % 1440 * 60.0
 
 
 def webhooks(settings: Settings) -> tuple[Alert, ...]:
@@ -92,9 +107,6 @@ def _not_acted_on(settings: Settings) -> Iterator[str]:
     for path in _NOT_YET:
         if _at(settings, path) != _at(untouched, path):
             yield f"{path} is configured, and this version does not act on it yet"
-    find: Find | None = settings.process.find
-    if find is not None and find.docker is not None:
-        yield "process.find.docker is configured, and this version does not act on it yet"
     for one in settings.alerts:
         if "://" in one.to.reveal() and one not in webhooks(settings):
             yield f"alerts names {one.to}, and this version tells only addresses of http and https"

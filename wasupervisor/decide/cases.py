@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from wasupervisor.decide.crashes import was_killed
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
+from wasupervisor.decide.limits import held
 from wasupervisor.decide.memory import BreakerState, GatewayMemory, SessionMemory
 from wasupervisor.decide.scene import Scene, expected
 from wasupervisor.model.alerts import AlertKind
@@ -116,6 +118,7 @@ OF_SESSIONS: tuple[tuple[AlertKind, Callable[[Stand], Level]], ...] = (
 def find_cases(draft: Draft, scene: Scene) -> Iterator[Case]:
     """Everything that is so now: of the gateway first, then of each session."""
     yield from _of_gateway(draft)
+    yield from _of_process(draft)
     by_hand = _wanting_by_hand(draft)
     covered = _covered(draft, by_hand)
     grace = draft.now < draft.gateway.grace_until
@@ -154,6 +157,16 @@ def _of_gateway(draft: Draft) -> Iterator[Case]:
     wanted = bool(gateway.withheld) or down_since is not None
     if breaker.state is BreakerState.HALF_OPEN or (is_open and (now < breaker.until or wanted)):
         yield Case(AlertKind.BREAKER_OPEN, now, is_open and now < breaker.until)
+
+
+def _of_process(draft: Draft) -> Iterator[Case]:
+    over = [one.since for _gauge, _level, one in held(draft)]
+    if over:
+        yield Case(AlertKind.RESOURCES, min(over), BEGINS)
+    if draft.gateway.resources.leak is not None:
+        yield Case(AlertKind.LEAK, draft.gateway.resources.leak.since, BEGINS)
+    if draft.gateway.crashes.looping or was_killed(draft):
+        yield Case(AlertKind.CRASHES, draft.now, BEGINS)
 
 
 def _down_since(gateway: GatewayMemory) -> float | None:

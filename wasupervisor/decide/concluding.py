@@ -9,6 +9,7 @@ from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
 from wasupervisor.decide.memory import BreakerState, ReadyMemory, SessionMemory
 from wasupervisor.decide.parking import offer
+from wasupervisor.decide.process_notes import process_notes
 from wasupervisor.decide.reasons import QR_REASONS, TABLE, advice_for
 from wasupervisor.decide.scene import Scene, expected
 from wasupervisor.decide.words import count, first_names, span
@@ -197,6 +198,7 @@ def _notes(draft: Draft, scene: Scene) -> tuple[str, ...]:
         notes.append(f"Only a restart of the gateway process heals {names}. {how_to_restart(observation.process)}")
     if draft.gateway.attempt is not None:
         notes.append(_restarting(draft))
+    notes.extend(process_notes(draft))
     if not observation.state_writable:
         notes.append("The state cannot be written: nothing is repaired, only observed, until it can.")
     look = observation.look

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from wasupervisor.decide.asked import FITTING
 from wasupervisor.decide.ladder import rung_for
+from wasupervisor.decide.limits import CPU, MEMORY, exceeds, used_bytes
+from wasupervisor.decide.reasons import FOR_RESOURCES
 from wasupervisor.model.observation import UNWATCHED, CloseLook, Look, ProcessReading, Stores, Uplink, UplinkState
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.remedies import Remedy, RemedyKind
@@ -136,6 +138,11 @@ class Wide(Value, frozen=True):
         """Whether the process itself is the trouble, so that its answers cannot be waited for."""
         return self.remedy.cause in (Reason.GATEWAY_HUNG, Reason.GATEWAY_GONE)
 
+    @property
+    def for_resources(self) -> bool:
+        """Whether its memory or CPU is the trouble, however its sessions are."""
+        return self.remedy.cause in FOR_RESOURCES
+
 
 class WideRow(Value, frozen=True):
     """One objection to a restart of the gateway process."""
@@ -192,11 +199,26 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
         "its process is not there any more, or it is not known whether it is",
     ),
     WideRow(
-        lambda seen: not seen.for_process and seen.look.sightings is None,
+        lambda seen: seen.remedy.cause is Reason.MEMORY_HIGH and exceeds(MEMORY, seen.process, seen.policy) is not True,
+        "its memory is below its limit again, or it is not known that it is not",
+    ),
+    WideRow(
+        lambda seen: seen.remedy.cause is Reason.CPU_HIGH and exceeds(CPU, seen.process, seen.policy) is not True,
+        "its CPU is below its limit again, or it is not known that it is not",
+    ),
+    WideRow(
+        lambda seen: seen.remedy.cause is Reason.MEMORY_LEAK and used_bytes(seen.process) is None,
+        "it is not known how much memory it uses",
+    ),
+    WideRow(
+        lambda seen: not (seen.for_process or seen.for_resources) and seen.look.sightings is None,
         "the list of sessions could not be read again",
         tells_detail=True,
     ),
-    WideRow(lambda seen: not seen.for_process and _all_back(seen), "the sessions came back by themselves"),
+    WideRow(
+        lambda seen: not (seen.for_process or seen.for_resources) and _all_back(seen),
+        "the sessions came back by themselves",
+    ),
     WideRow(
         lambda seen: seen.remedy.cause is Reason.STUCK_STARTING and State.WORKING in _states(seen).values(),
         "a session works again, so that a restart of the others alone is milder",

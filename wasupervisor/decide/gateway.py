@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from wasupervisor.decide.crashes import died, take_kills, track_loop
 from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.limits import of_this_run
 from wasupervisor.decide.memory import GatewayMemory
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import span
@@ -42,7 +44,10 @@ def track_gateway(draft: Draft) -> None:
             gone_since=None,
         )
     draft.gateway = replace(draft.gateway, unseen=unseen and draft.observation.look.sightings is None)
+    take_kills(draft)
     _track_runs(draft)
+    track_loop(draft)
+    of_this_run(draft)
     _track_presence(draft)
     _track_silence(draft)
     _track_store(draft)
@@ -96,14 +101,16 @@ def _track_runs(draft: Draft) -> None:
     )
     if restarted:
         grace = grace_for(len(draft.sessions), draft.policy)
-        changed = replace(changed, run=known.run + 1, run_since=draft.now, grace_until=draft.now + grace)
-        changed = _silent_anew(changed, draft.now)
+        changed = replace(
+            changed, run=known.run + 1, run_since=draft.now, grace_until=draft.now + grace, relieved_at=None
+        )
+        draft.gateway = changed = _silent_anew(changed, draft.now)
         draft.say(
             EntryKind.GATEWAY,
             f"the gateway process was restarted, {_by_whom(draft)}; its sessions have {span(grace)} to come back",
             warn=True,
         )
-    if changed != known:
+    elif changed != known:
         draft.gateway = changed
 
 
@@ -126,7 +133,7 @@ def _by_whom(draft: Draft) -> str:
     if known.attempt is not None:
         return "by us"
     ours = known.dropped_at is not None and draft.now - known.dropped_at < OURS_WITHIN
-    return "by our session restart" if ours else "not by us"
+    return "by our session restart" if ours else died(draft)
 
 
 def _track_silence(draft: Draft) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wasupervisor.decide.asked import Block, Found, Hindrance, Kind, first_holding, spent, told_pause
 from wasupervisor.decide.attempts import HEARD_NOTHING_AFTER
+from wasupervisor.decide.crashes import loop_ends, loop_told
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.last_rung import Need
 from wasupervisor.decide.memory import BreakerState
@@ -99,6 +100,12 @@ def _grace(asked: Asked) -> Found:
     return None if asked.scene.now >= until else ("the grace after a start is not over", until)
 
 
+def _crash_loop(asked: Asked) -> Found:
+    if not asked.draft.gateway.crashes.looping:
+        return None
+    return f"{loop_told(asked.draft)}, and a restart on top would heal nothing", loop_ends(asked.draft)
+
+
 def _busy(asked: Asked) -> Found:
     draft, longest = asked.draft, asked.scene.policy.action_timeout + HEARD_NOTHING_AFTER
     attempts = (one.attempt for one in draft.sessions.values()) if draft.in_flight else ()
@@ -142,6 +149,7 @@ ROWS: tuple[Row, ...] = (
     Row("disk", Kind.GATE, "the disk is nearly full", _disk, True),
     Row("uplink", Kind.GATE, "WhatsApp is not known to be reachable from here", _uplink, True),
     Row("grace", Kind.GATE, "the grace after a start, of ours or of the gateway, is not over", _grace),
+    Row("crash_loop", Kind.GATE, "it dies again and again, and something else brings it back each time", _crash_loop),
     Row("busy", Kind.TURN, "a remedy of a session is under way", _busy, True, True),
     Row("breaker", Kind.LIMIT, "the gateway's breaker is open", _breaker),
     Row("budget", Kind.LIMIT, "recovery.budget.gateway_per_hour or gateway_per_day is spent", _budget),

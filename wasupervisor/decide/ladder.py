@@ -67,6 +67,9 @@ ROWS: tuple[Rung, ...] = (
         for reason, why in (
             (Reason.GATEWAY_HUNG, "it does not wake up by itself any more"),
             (Reason.GATEWAY_GONE, "it is started again"),
+            (Reason.MEMORY_HIGH, "a graceful restart now costs less than the kernel's kill in the middle of a write"),
+            (Reason.CPU_HIGH, "its operator wants it restarted then (process.cpu.restart)"),
+            (Reason.MEMORY_LEAK, "the maintenance window is open, and later it would be forced"),
         )
     ),
 )

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from wasupervisor.decide.conditions import is_judged_now, is_patient
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.ladder import WAHA, remedy_for, wants_gateway_restart
+from wasupervisor.decide.limits import CPU, MEMORY, RESTART, is_over, key
+from wasupervisor.decide.maintenance import is_due
 from wasupervisor.decide.memory import SessionMemory
 from wasupervisor.decide.scene import DAY, Scene, expected
 from wasupervisor.model.observation import Trouble
@@ -111,6 +113,25 @@ def _is_stuck(name: str, session: SessionMemory, scene: Scene) -> bool:
     return judged and not is_patient(session, scene)
 
 
+def _memory(draft: Draft, _scene: Scene) -> Need | None:
+    return Need(Reason.MEMORY_HIGH) if is_over(draft, MEMORY) else None
+
+
+def _cpu(draft: Draft, _scene: Scene) -> Need | None:
+    return Need(Reason.CPU_HIGH) if is_over(draft, CPU) else None
+
+
+def may_want_restart(draft: Draft) -> bool:
+    """Whether a restart may be due soon though all sessions work: then the uplink has to be known."""
+    over = draft.gateway.resources.over
+    wanted = any(key(gauge, RESTART) in over for gauge in (MEMORY, CPU)) or is_due(draft)
+    return wanted and draft.policy.restarter != "none"
+
+
+def _maintenance(draft: Draft, scene: Scene) -> Need | None:
+    return Need(Reason.MEMORY_LEAK) if scene.policy.restarter != "none" and is_due(draft) else None
+
+
 ROWS: tuple[Row, ...] = (
     Row(
         "gone",
@@ -121,4 +142,12 @@ ROWS: tuple[Row, ...] = (
     Row("hung", "its process is there and its API does not answer for `recovery.gateway.hung_after`", _hung),
     Row("sessions", "sessions have a reason that nothing else heals", _sessions),
     Row("stuck", "WAHA: no session works, and those that start have outlived their patience", _stuck_together),
+    Row("memory", "its memory is over `process.memory.restart` for its time, in at least 3 readings in a row", _memory),
+    Row("cpu", "its CPU is over `process.cpu.restart` for its time, in at least 3 readings in a row", _cpu),
+    Row(
+        "maintenance",
+        "a window of `recovery.maintenance` is open, and its memory will reach its limit within a day or before the "
+        "next window ends; once in each window",
+        _maintenance,
+    ),
 )

@@ -79,6 +79,8 @@ class GatewayAttempt(Value, frozen=True):
     ended: float = 0.0
     back_at: float | None = None
     """When the new process answered with a list of sessions."""
+    working: tuple[str, ...] = ()
+    """Of one for memory or CPU: who worked before it, and so is to be back."""
     calm_since: float | None = None
     """Since when it has answered *and* uplink and store are well: only then do its sessions have their time."""
 
@@ -223,6 +225,58 @@ class Episode(Value, frozen=True):
     """Since when it would be over, if it stays so."""
 
 
+class Over(Value, frozen=True):
+    """A limit of memory or CPU that is exceeded."""
+
+    since: float
+    """Since when it was seen exceeded without a gap."""
+    samples: int = 1
+    """Readings over it in a row; stops counting where it decides nothing more."""
+    holds: bool = False
+    """It was exceeded for long enough, and is not over yet."""
+    unseen_since: float | None = None
+    """Since when nobody could read it."""
+
+
+class Leak(Value, frozen=True):
+    """Memory that grows."""
+
+    since: float
+    """When it was forecast first."""
+    full_at: float
+    """When it will reach its limit."""
+    limit: int
+    """Bytes."""
+
+
+class Resources(Value, frozen=True):
+    """What one run of the gateway process uses. Changes at most every two minutes while nothing is wrong."""
+
+    run: int = 0
+    over: dict[str, Over] = {}  # noqa: RUF012 - a value's default, never changed
+    """The limits that are exceeded, by their keys (`decide/limits.py`)."""
+    points: tuple[tuple[int, int], ...] = ()
+    """Moments and bytes, for the forecast."""
+    spacing: float = 0.0
+    """Seconds between two of them."""
+    leak: Leak | None = None
+
+
+class Crashes(Value, frozen=True):
+    """How often the gateway process died, not by us."""
+
+    begun: tuple[float, ...] = ()
+    """When its last runs began that followed a death not by us."""
+    looping: bool = False
+    """It dies again and again."""
+    oom_kills: int | None = None
+    """The kernel's counter, as it was read last."""
+    killed_at: float | None = None
+    """When that was last seen to have grown."""
+    killed_whole: bool = False
+    """The process itself was killed then, and not only one of its children."""
+
+
 class GatewayMemory(Value, frozen=True):
     """The gateway process over time."""
 
@@ -268,6 +322,12 @@ class GatewayMemory(Value, frozen=True):
     canary_not_before: float = 0.0
     listening: Listening | None = None
     """None: no session told any activity yet."""
+    resources: Resources = Resources()
+    crashes: Crashes = Crashes()
+    window_since: float | None = None
+    """Since when the maintenance window is open; None: it is not."""
+    relieved_at: float | None = None
+    """When a restart for its memory or CPU was seen to have helped, until that start counts as good."""
 
 
 class IncidentMemory(Value, frozen=True):

@@ -184,6 +184,36 @@ ROWS: tuple[ReasonRow, ...] = (
         "the gateway's process is not there and nothing brings it back",
         "Start the gateway, and look into its log for why it ended.",
     ),
+    ReasonRow(
+        R.MEMORY_HIGH,
+        N.TRANSIENT,
+        "the gateway uses more memory than its limit",
+        "Update the gateway, for leaks are mended often. If it needs so much for its sessions, raise the limit.",
+    ),
+    ReasonRow(
+        R.CPU_HIGH,
+        N.TRANSIENT,
+        "the gateway uses more of the CPU than its limit",
+        "Look into its log for what it is busy with. If it needs so much for its sessions, raise the limit.",
+    ),
+    ReasonRow(
+        R.MEMORY_LEAK,
+        N.TRANSIENT,
+        "the gateway's memory grows and will reach its limit",
+        "Restart the gateway at a time that suits you, before that. recovery.maintenance names such times.",
+    ),
+    ReasonRow(
+        R.CRASH_LOOP,
+        N.TRANSIENT,
+        "the gateway dies again and again, and something brings it back each time",
+        "Look into the gateway's log for why it ends.",
+    ),
+    ReasonRow(
+        R.OOM_KILLED,
+        N.TRANSIENT,
+        "the kernel killed a process of the gateway for want of memory",
+        "Give it more memory, or set process.memory.restart below what it may use, so that it is restarted gracefully.",
+    ),
 )
 
 TABLE: dict[Reason, ReasonRow] = {row.reason: row for row in ROWS}
@@ -193,6 +223,9 @@ def advice_for(reason: Reason, session: str) -> str:
     """What a person should do for this session; empty when nothing."""
     return TABLE[reason].advice.replace("SESSION", session)
 
+
+FOR_RESOURCES = frozenset({Reason.MEMORY_HIGH, Reason.CPU_HIGH, Reason.MEMORY_LEAK})
+"""Of the gateway process, with which it may work as well as ever."""
 
 QR_REASONS = frozenset({Reason.QR_WANTED, Reason.QR_EXPIRED, Reason.LOGGED_OUT})
 """What ends only when a person scans a QR code."""

@@ -10,8 +10,9 @@ from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway_gates import Asked, first_block
 from wasupervisor.decide.ladder import rung_for
 from wasupervisor.decide.last_rung import Need, need
+from wasupervisor.decide.limits import GAUGES, exceeds, is_over
 from wasupervisor.decide.memory import Breaker, BreakerState, GatewayAttempt, SessionMemory
-from wasupervisor.decide.reasons import TABLE
+from wasupervisor.decide.reasons import FOR_RESOURCES, TABLE
 from wasupervisor.decide.scene import DAY, Scene
 from wasupervisor.decide.words import first_names, span
 from wasupervisor.model.journal import Entry, EntryKind
@@ -22,6 +23,9 @@ KIND = RemedyKind.RESTART_GATEWAY
 
 ITSELF = "the gateway"
 
+NOT_AWAITED = frozenset({Condition.STOPPED, Condition.NEEDS_HUMAN, Condition.FATAL})
+"""How a session may be after a restart that did its work: a person's doing, or for a person to do."""
+
 RESTARTS_WITHIN = 180.0
 """Seconds after which a restart whose end nobody heard, or after which no new process was seen, is judged.
 
@@ -29,6 +33,10 @@ A WAHA with a query in flight takes 118 s to end (2024.10.8)."""
 
 OPEN_FOR = 300.0
 """Seconds for which the gateway's breaker opens at the least: a restart in vain costs all sessions."""
+
+
+GOOD_AFTER = 1800.0
+"""Seconds that a start has to last before it counts as good. One that is over its limit again before was in vain."""
 
 
 def plan_restart(draft: Draft, scene: Scene) -> None:
@@ -75,7 +83,13 @@ def book(draft: Draft, asked: Asked) -> str:
     draft.gateway = replace(
         known,
         attempt=GatewayAttempt(
-            id=identity, at=now, cause=wanted.reason, sessions=wanted.sessions, run=known.run, ordered=asked.ordered
+            id=identity,
+            at=now,
+            cause=wanted.reason,
+            sessions=wanted.sessions,
+            run=known.run,
+            ordered=asked.ordered,
+            working=tuple(sorted(asked.scene.working)) if wanted.reason in FOR_RESOURCES else (),
         ),
         restarts=(*(at for at in known.restarts if now - at < DAY), now),
         breaker=replace(known.breaker, state=BreakerState.HALF_OPEN) if half_open else known.breaker,
@@ -117,6 +131,7 @@ def verify_restart(draft: Draft, scene: Scene) -> None:
     """Look whether the restart of the gateway has healed, has failed, or is not yet to be judged."""
     attempt, known = draft.gateway.attempt, draft.gateway
     if attempt is None:
+        _judge_relief(draft)
         return
     late = draft.now - attempt.ended >= RESTARTS_WITHIN
     if attempt.outcome is None and draft.now - attempt.at >= draft.policy.drain + RESTARTS_WITHIN + HEARD_NOTHING_AFTER:
@@ -160,7 +175,10 @@ def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back
     if healed:
         _mark_tried(draft, attempt)
         draft.gateway = replace(
-            draft.gateway, attempt=None, breaker=replace(draft.gateway.breaker, state=BreakerState.CLOSED)
+            draft.gateway,
+            attempt=None,
+            breaker=replace(draft.gateway.breaker, state=BreakerState.CLOSED),
+            relieved_at=draft.now if attempt.cause in FOR_RESOURCES else None,
         )
         lasted = span(draft.now - attempt.at)
         others = tuple(name for name in attempt.sessions if name not in healed)
@@ -177,7 +195,8 @@ def _wait_for_sessions(draft: Draft, scene: Scene, attempt: GatewayAttempt, back
 def _healed(draft: Draft, attempt: GatewayAttempt, back_at: float) -> tuple[str, ...]:
     """Who of those that it was for is well; of the gateway itself, whether it answers and stays so."""
     if not attempt.sessions:
-        return (ITSELF,) if draft.now - back_at >= draft.policy.stable_for else ()
+        lasts = draft.now - back_at >= draft.policy.stable_for
+        return (ITSELF,) if lasts and _is_relieved(draft, attempt) else ()
     known = ((name, draft.sessions[name]) for name in attempt.sessions if name in draft.sessions)
     return tuple(
         name
@@ -188,6 +207,33 @@ def _healed(draft: Draft, attempt: GatewayAttempt, back_at: float) -> tuple[str,
     )
 
 
+def _is_relieved(draft: Draft, attempt: GatewayAttempt) -> bool:
+    """After a restart for memory or CPU: whether it is below its limits, and who worked before works again."""
+    if attempt.cause not in FOR_RESOURCES:
+        return True
+    if any(exceeds(gauge, draft.observation.process, draft.policy) for gauge in GAUGES):
+        return False
+    known = (draft.sessions[name] for name in attempt.working if name in draft.sessions)
+    return all(one.state is State.WORKING or one.condition in NOT_AWAITED for one in known)
+
+
+def _judge_relief(draft: Draft) -> None:
+    """A start that is soon over its limit again was no good one: the breaker opens, each time for longer."""
+    since = draft.gateway.relieved_at
+    if since is None:
+        return
+    if draft.now - since >= GOOD_AFTER:
+        draft.gateway = replace(draft.gateway, relieved_at=None)
+        return
+    over = next((gauge for gauge in GAUGES if is_over(draft, gauge)), None)
+    if over is not None:
+        draft.gateway = replace(draft.gateway, relieved_at=None)
+        wait = _open_breaker(draft)
+        text = f"{KIND} did not help for long: {TABLE[over.reason].sentence} again after {span(draft.now - since)}"
+        told = f"{text}; the gateway's breaker is open for {span(wait)}, and then it is tried again, ever more rarely"
+        draft.entries.append(_entry(EntryKind.VERIFIED, told, over.reason, outcome="not_healed", warn=True))
+
+
 def _is_answered(session: SessionMemory, since: float) -> bool:
     at = None if session.probe is None else session.probe.answered_at
     return at is not None and at > since
@@ -195,16 +241,22 @@ def _is_answered(session: SessionMemory, since: float) -> bool:
 
 def _failed(draft: Draft, attempt: GatewayAttempt, why: str) -> None:
     """Book a restart that did not heal: the breaker opens at once, for it costs all sessions."""
+    wait = _open_breaker(draft)
+    draft.gateway = replace(draft.gateway, attempt=None)
+    _mark_tried(draft, attempt)
+    text = f"{KIND} did not heal: {why}; the gateway's breaker is open for {span(wait)}"
+    draft.entries.append(_entry(EntryKind.VERIFIED, text, attempt.cause, outcome="not_healed", warn=True))
+
+
+def _open_breaker(draft: Draft) -> float:
+    """Open the gateway's breaker, each time in a row for twice as long. Returns for how many seconds."""
     rule, known = draft.policy.breaker, draft.gateway
     forgotten = draft.now - known.breaker.until >= rule.open_max
     trips = 1 if forgotten else known.breaker.trips + 1
     wait = grown(max(rule.open_for, OPEN_FOR), 2.0, trips - 1, max(rule.open_max, OPEN_FOR))
     until = draft.now + wait * (1 + JITTER * draft.roll(KIND))
-    breaker = Breaker(state=BreakerState.OPEN, until=until, trips=trips)
-    draft.gateway = replace(known, attempt=None, breaker=breaker)
-    _mark_tried(draft, attempt)
-    text = f"{KIND} did not heal: {why}; the gateway's breaker is open for {span(until - draft.now)}"
-    draft.entries.append(_entry(EntryKind.VERIFIED, text, attempt.cause, outcome="not_healed", warn=True))
+    draft.gateway = replace(known, breaker=Breaker(state=BreakerState.OPEN, until=until, trips=trips))
+    return until - draft.now
 
 
 def _mark_tried(draft: Draft, attempt: GatewayAttempt) -> None:

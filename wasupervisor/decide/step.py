@@ -10,6 +10,10 @@ from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.episodes import track_episodes
 from wasupervisor.decide.gateway import scene_of, track_gateway
 from wasupervisor.decide.incidents import track_incident
+from wasupervisor.decide.last_rung import may_want_restart
+from wasupervisor.decide.leak import track_leak
+from wasupervisor.decide.limits import track_limits
+from wasupervisor.decide.maintenance import track_window
 from wasupervisor.decide.memory import Memory
 from wasupervisor.decide.orders import end_pause, take_orders
 from wasupervisor.decide.planning import plan
@@ -38,6 +42,9 @@ def step(memory: Memory, observation: Observation, now: float, dice: float, poli
     end_pause(draft)
     take_results(draft)
     track_gateway(draft)
+    track_limits(draft)
+    track_leak(draft)
+    track_window(draft)
     scene = scene_of(draft)
     take_probes(draft, scene)
     take_sightings(draft, scene)
@@ -65,7 +72,9 @@ def step(memory: Memory, observation: Observation, now: float, dice: float, poli
         remedies=tuple(draft.remedies),
         journal=tuple(draft.entries),
         replies=tuple(draft.replies),
-        ask_uplink=draft.gateway.silent_since is not None or any(map(wants_uplink, draft.sessions.values())),
+        ask_uplink=draft.gateway.silent_since is not None
+        or may_want_restart(draft)
+        or any(map(wants_uplink, draft.sessions.values())),
         probes=tuple(draft.probes),
         alerts=tuple(draft.alerts),
     )

@@ -33,13 +33,20 @@ def farewell(draft: Draft, episode: Episode) -> str:
     lasted = span((draft.now if episode.fine_since is None else episode.fine_since) - episode.since)
     session = None if episode.session is None else draft.sessions.get(episode.session)
     if episode.session is None:
-        how = "the gateway answers again" if episode.kind is AlertKind.GATEWAY_DOWN else "over"
+        how = ENDS_OF_GATEWAY.get(episode.kind, "over")
     elif session is None:
         how = "it is not looked after any more"
     else:
         how = ENDS.get(session.condition, f"it is {session.condition} now")
     return f"{how}, after {lasted}. It was: {episode.what}"
 
+
+ENDS_OF_GATEWAY: dict[AlertKind, str] = {
+    AlertKind.GATEWAY_DOWN: "the gateway answers again",
+    AlertKind.RESOURCES: "it is below its limits again",
+    AlertKind.LEAK: "its memory does not grow towards its limit any more",
+    AlertKind.CRASHES: "it has not died again",
+}
 
 ENDS: dict[Condition, str] = {
     Condition.HEALTHY: "it works again",

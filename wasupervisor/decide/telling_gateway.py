@@ -7,10 +7,14 @@ from collections.abc import Callable
 
 from wasupervisor.decide.cases import store_is_red
 from wasupervisor.decide.concluding import how_to_restart
+from wasupervisor.decide.crashes import was_killed
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
 from wasupervisor.decide.gateway_gates import Asked, first_block
 from wasupervisor.decide.last_rung import need
+from wasupervisor.decide.leak import forecast
+from wasupervisor.decide.limits import MEMORY, RESTART, held
+from wasupervisor.decide.process_notes import deaths_told, over_told
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.told import Told, held_back
@@ -137,11 +141,66 @@ def _breaker_open(draft: Draft, scene: Scene) -> Told:
     )
 
 
+def _resources(draft: Draft, scene: Scene) -> Told:
+    over = list(held(draft))
+    gauge, level, _ = next((one for one in over if one[1] == RESTART), over[0])
+    only_told = f"it is only told: process.{gauge.name}.restart is not reached, or is never"
+    return Told(
+        what="; ".join(over_told(draft)),
+        reason=gauge.reason,
+        tried=_restarts(draft),
+        why_no_more=_why_no_restart(draft, scene) if level == RESTART else held_back(draft) + only_told,
+        todo=_todo(draft, gauge.reason),
+    )
+
+
+def _leak(draft: Draft, _scene: Scene) -> Told:
+    leak, policy = draft.gateway.resources.leak, draft.policy
+    assert leak is not None
+    rows = (
+        (
+            policy.restarter == "none",
+            "nobody is configured to restart the gateway (recovery.restart_gateway.by is none)",
+        ),
+        (policy.maintenance is not None, "it is restarted when a window of recovery.maintenance is open"),
+        (MEMORY.limit(policy, RESTART) is not None, "it is restarted when it reaches process.memory.restart"),
+        (True, "no limit is configured at which it is restarted (process.memory.restart)"),
+    )
+    return Told(
+        what=forecast(leak, draft.now),
+        reason=Reason.MEMORY_LEAK,
+        tried=_restarts(draft),
+        why_no_more=held_back(draft) + next(text for holds, text in rows if holds),
+        todo=_todo(draft, Reason.MEMORY_LEAK),
+    )
+
+
+def _crashes(draft: Draft, _scene: Scene) -> Told:
+    looping = draft.gateway.crashes.looping
+    reason = Reason.OOM_KILLED if was_killed(draft) else Reason.CRASH_LOOP
+    why = "what brings it back does so already, and a restart on top would heal nothing"
+    return Told(
+        what="; ".join(deaths_told(draft)),
+        reason=reason,
+        tried=_restarts(draft),
+        why_no_more=held_back(draft) + (why if looping else "it was brought back, and its sessions have their time"),
+        todo=TABLE[reason].advice,
+    )
+
+
+def _todo(draft: Draft, reason: Reason) -> str:
+    by_hand = how_to_restart(draft.observation.process) if draft.policy.restarter == "none" else ""
+    return f"{TABLE[reason].advice} {by_hand}".rstrip()
+
+
 OF_GATEWAY: dict[AlertKind, Callable[[Draft, Scene], Told]] = {
     AlertKind.GATEWAY_DOWN: _gateway_down,
     AlertKind.INCIDENT: _incident,
     AlertKind.STORE_DOWN: _store_down,
     AlertKind.BREAKER_OPEN: _breaker_open,
+    AlertKind.RESOURCES: _resources,
+    AlertKind.LEAK: _leak,
+    AlertKind.CRASHES: _crashes,
 }
 
 

@@ -22,3 +22,8 @@ def first_names(names: tuple[str, ...], most: int = 5) -> str:
     """Some names of many: `a, b, c and 12 more`."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def size(amount: float) -> str:
+    """Bytes as a person says them: `950 MB`, `1.8 GB`."""
+    return f"{amount / 1e9:.1f} GB" if amount >= 999.5e6 else f"{amount / 1e6:.0f} MB"

@@ -24,6 +24,12 @@ class AlertKind(StrEnum):
     """An expected session that the gateway does not list or does not run."""
     DEAF = "deaf"
     """A session that works and hears nothing."""
+    RESOURCES = "resources"
+    """The gateway's memory or CPU is over a limit of `process.memory` or `process.cpu`."""
+    LEAK = "leak"
+    """The gateway's memory grows and will reach its limit."""
+    CRASHES = "crashes"
+    """The gateway dies again and again, or the kernel killed it for want of memory."""
 
 
 class Event(StrEnum):

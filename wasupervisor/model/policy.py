@@ -92,6 +92,15 @@ class ProbeRule(Value, frozen=True):
     """So many in a row count."""
 
 
+class LimitRule(Value, frozen=True):
+    """From where on memory (bytes) or CPU (per cent) is told of, and from where on the gateway is restarted for it."""
+
+    warn: float | None = None
+    restart: float | None = None
+    lasts: float = 60.0
+    """Seconds for which it must be exceeded."""
+
+
 class Policy(Value, frozen=True):
     """Everything that the decider has to know of the configuration."""
 
@@ -128,6 +137,13 @@ class Policy(Value, frozen=True):
     """Seconds between two QR codes that are asked for, for each session."""
     probe: ProbeRule | None = None
     """`sessions.probe`; None: nobody is probed."""
+    memory: LimitRule | None = None
+    """`process.memory`, in bytes; None: no limit."""
+    cpu: LimitRule | None = None
+    """`process.cpu`, in per cent of what the gateway may use; None: no limit."""
+    maintenance: float | None = None
+    """Seconds from the begin of one window of `recovery.maintenance` to the end of the next, at the most; None: there
+    is no window."""
     ready_when: ReadyWhen = ReadyWhen()
     rise: int = 2
     fall: int = 3

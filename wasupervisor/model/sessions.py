@@ -90,6 +90,16 @@ class Reason(StrEnum):
     """Its process is there and its API does not answer."""
     GATEWAY_GONE = "gateway_gone"
     """Its process is not there and nobody brings it back."""
+    MEMORY_HIGH = "memory_high"
+    """Its processes use more memory than the operator's limit."""
+    CPU_HIGH = "cpu_high"
+    """Its processes use more of the CPU than the operator's limit."""
+    MEMORY_LEAK = "memory_leak"
+    """Its memory grows, and will reach its limit."""
+    CRASH_LOOP = "crash_loop"
+    """Its process dies again and again, and something brings it back each time."""
+    OOM_KILLED = "oom_killed"
+    """The kernel killed it, or a process of it, for want of memory."""
 
 
 class Truths(Value, frozen=True):

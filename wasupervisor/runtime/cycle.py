@@ -81,6 +81,8 @@ class Cycle:
         self._tasks = tasks
         self._taken = taken
         self._local_hour = local_hour
+        self.in_maintenance: Callable[[], bool | None] = _no_window
+        """Whether a maintenance window is open; None: there is none, or nobody knows."""
         self._first = True
         self._ask_uplink = False
         self._writable = True
@@ -151,6 +153,7 @@ class Cycle:
             orders=orders,
             probes=probes,
             hour_of_week=self._local_hour(),
+            in_maintenance=self.in_maintenance(),
         )
         now, dice = self._now(), self._dice.random()
         try:
@@ -193,6 +196,10 @@ class Cycle:
     def _withhold(self, decision: Decision, why: str) -> None:
         self._performer.give_back(decision.remedies, why)
         self._inbox.answer(_not_done(one, why) for one in decision.replies)
+
+
+def _no_window() -> bool | None:
+    return None
 
 
 def _not_done(reply: Reply, why: str) -> Reply:

@@ -18,7 +18,7 @@ from wasupervisor.model.observation import Observation
 from wasupervisor.model.policy import Policy
 from wasupervisor.model.sessions import State
 from wasupervisor.runtime.watch import Readings
-from wasupervisor.runtime.wiring import open_watch
+from wasupervisor.runtime.wiring import open_maintenance, open_watch
 from wasupervisor.store.errors import StoreError
 from wasupervisor.store.reader import read_state
 from wasupervisor.store.timeline import Timeline
@@ -70,6 +70,7 @@ async def look_once(settings: Settings) -> Once:
         process=readings.process,
         uplink=readings.uplink,
         hour_of_week=hour_of_week(),
+        in_maintenance=open_maintenance(settings)(),
         redis_ok=readings.redis.ok,
         mistyped=readings.redis.mistyped,
         lost=readings.redis.lost,

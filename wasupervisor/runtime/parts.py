@@ -25,7 +25,7 @@ from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.telling import Telling
 from wasupervisor.runtime.tending import tend
 from wasupervisor.runtime.watch import Watch
-from wasupervisor.runtime.wiring import open_restart
+from wasupervisor.runtime.wiring import open_maintenance, open_restart
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class Parts:
         )
         parts._use_voice(settings)
         parts._use_hands(settings)
+        cycle.in_maintenance = open_maintenance(settings)
         parts.look_after_keys(watch, tasks)
         if performer.restart is not None:
             tasks.start_soon(performer.restart.settle, name="settle an earlier restart")
@@ -104,6 +105,7 @@ class Parts:
         store.keep, store.max_bytes = limits.keep, limits.max
         self._use_hands(settings)
         self._use_voice(settings)
+        self.cycle.in_maintenance = open_maintenance(settings)
 
     def look_after_keys(self, watch: Watch, tasks: TaskGroup) -> None:
         """Have the work begin that the looks at the gateway's Redis ask for; it ends with the watch."""

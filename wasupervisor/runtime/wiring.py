@@ -41,7 +41,12 @@ def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
             metrics_auth=None if gateway.metrics_auth is None else gateway.metrics_auth.reveal(),
             clock=clock,
         ),
-        ProcessWatch(_find(settings), clock=clock),
+        ProcessWatch(
+            _find(settings),
+            clock=clock,
+            memory_restart=None if settings.process.memory is None else settings.process.memory.restart,
+            own_folder=settings.state.directory,
+        ),
         None if uplink is None else _open_uplink(uplink, clock),
         timeout=gateway.timeout,
         clock=clock,
@@ -85,6 +90,16 @@ def _open_queues(settings: Settings, keys: KeyspaceWatch | None) -> QueueWatch |
     from wasupervisor.runtime.backlog import QueueWatch  # noqa: PLC0415
 
     return QueueWatch(keys.servers, settings.queue, wall=time.time)
+
+
+def open_maintenance(settings: Settings) -> Callable[[], bool | None]:
+    """Tells whether a maintenance window is open; None and nothing loaded where there is none."""
+    wanted = settings.recovery.maintenance
+    if wanted is None:
+        return lambda: None
+    from wasupervisor.host.maintenance import Window  # noqa: PLC0415
+
+    return Window(wanted)
 
 
 def open_restart(

@@ -10,7 +10,16 @@ from wasupervisor.config.loading import Loaded
 from wasupervisor.config.policy import policy_of
 from wasupervisor.config.schema import Gateway, Settings
 from wasupervisor.model.alerts import AlertKind
-from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy, ProbeRule, ReadyWhen
+from wasupervisor.model.policy import (
+    Backoff,
+    BreakerRule,
+    Budget,
+    IncidentRule,
+    LimitRule,
+    Policy,
+    ProbeRule,
+    ReadyWhen,
+)
 
 Load = Callable[..., Loaded]
 
@@ -92,9 +101,6 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ("process: {memory: {warn: 1GB}}", "process.memory"),
-        ("process: {cpu: {warn: 80%}}", "process.cpu"),
-        ("recovery: {maintenance: {hours: '03:00-05:00'}}", "recovery.maintenance"),
         ("vault: {}", "vault"),
         ("health: {haproxy_agent: 127.0.0.1:8091}", "health.haproxy_agent"),
         ("control: {token_file: /t}", "control.token_file"),
@@ -103,6 +109,30 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
 def test_what_no_room_acts_on_yet_is_told(load_section: Load, text: str, path: str) -> None:
     notes = policy_of(load_section(text).settings).notes
     assert notes == (f"{path} is configured, and this version does not act on it yet",)
+
+
+def test_limits_reach_the_decider_in_bytes_and_per_cent(load_section: Load) -> None:
+    policy = policy_of(load_section("process: {memory: {warn: 1GB, restart: never}, cpu: {restart: 90%}}").settings)
+    assert policy.memory == LimitRule(warn=1e9, restart=None, lasts=60.0)
+    assert policy.cpu == LimitRule(warn=None, restart=90.0, lasts=300.0)
+    assert policy.notes == ()
+    assert (policy_of(load_section("").settings).memory, policy_of(load_section("").settings).cpu) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("window", "hours"),
+    [
+        ("{hours: '03:00-05:00'}", 26),
+        ("{hours: '23:00-01:30'}", 26.5),
+        ("{days: [sun], hours: '03:00-05:00'}", 7 * 24 + 2),
+        ("{days: [sun, sat], hours: '03:00-05:00'}", 6 * 24 + 2),
+        ("{days: [mon, thu, mon], hours: '03:00-04:00'}", 4 * 24 + 1),
+    ],
+)
+def test_of_a_window_is_known_how_long_the_next_may_take(load_section: Load, window: str, hours: float) -> None:
+    policy = policy_of(load_section(f"recovery: {{maintenance: {window}}}").settings)
+    assert policy.maintenance == hours * 3600
+    assert policy.notes == ()
 
 
 def test_the_probe_reaches_the_decider_without_its_timeout(load_section: Load) -> None:

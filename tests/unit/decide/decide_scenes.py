@@ -104,6 +104,14 @@ class Stage:
     by_port: bool = False
     """And it is looked for by its port alone."""
     cpu: float | None = None
+    memory_bytes: float | None = None
+    """RSS of its tree."""
+    grows: float = 0.0
+    """By so many bytes a second."""
+    limit_bytes: int | None = None
+    """What the kernel grants it."""
+    oom_kills: int | None = None
+    in_maintenance: bool | None = None
     refused: bool = False
     """While the uplink is down: WhatsApp's answer to an upgrade is no websocket."""
     redis_ok: bool | None = None
@@ -158,6 +166,8 @@ class Stage:
     def look(self) -> Decision:
         """One cycle, `poll_every` after the last."""
         self.now += self.policy.poll_every
+        if self.memory_bytes is not None:
+            self.memory_bytes += self.grows * self.policy.poll_every
         return self.look_now()
 
     def look_now(self) -> Decision:
@@ -258,7 +268,16 @@ class Stage:
         process = ProcessReading(keeper=self.keeper)
         if self.process is not None:
             started = float(self.process.lstrip("P"))
-            process = ProcessReading(exists=True, pid=4711, started=started, cpu_percent=self.cpu, keeper=self.keeper)
+            process = ProcessReading(
+                exists=True,
+                pid=4711,
+                started=started,
+                cpu_percent=self.cpu,
+                rss_bytes=None if self.memory_bytes is None else round(self.memory_bytes),
+                limit_bytes=self.limit_bytes,
+                oom_kills=self.oom_kills,
+                keeper=self.keeper,
+            )
         if self.gone:
             process = ProcessReading(exists=False, keeper=self.keeper, by_port=self.by_port)
         return Observation(
@@ -273,6 +292,7 @@ class Stage:
             redis_ok=self.redis_ok,
             mistyped=self.mistyped,
             disk_low=self.disk_low,
+            in_maintenance=self.in_maintenance,
         )
 
 

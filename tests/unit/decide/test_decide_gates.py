@@ -317,6 +317,7 @@ GATEWAY_HOLDS = {
     "disk": (True, False),
     "uplink": (True, False),
     "grace": (False, False),
+    "crash_loop": (False, False),
     "busy": (True, True),
     "breaker": (False, False),
     "budget": (False, False),

@@ -427,3 +427,11 @@ async def test_the_decider_is_told_the_hour_of_the_week() -> None:
         listening = it.cycle.memory.gateway.listening
         assert listening is not None
         assert listening.hour == 34
+
+
+async def test_the_decider_is_told_whether_a_maintenance_window_is_open() -> None:
+    async with scene() as it:
+        it.gateway.sightings = (working("a"),)
+        it.cycle.in_maintenance = lambda: True
+        await it.cycle.turn()
+        assert it.cycle.memory.gateway.window_since == it.now

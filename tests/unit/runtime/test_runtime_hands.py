@@ -11,6 +11,7 @@ import anyio
 import pytest
 from runtime_scenes import ScriptedGateway, settings_in, working
 
+from wasupervisor.host.maintenance import Window
 from wasupervisor.host.moments import boottime
 from wasupervisor.runtime.parts import Parts
 from wasupervisor.runtime.performing import PROBE_TIMEOUT
@@ -53,6 +54,18 @@ async def test_the_way_and_the_probe_follow_the_settings(tmp_path: Path) -> None
         assert it.performer.probe_timeout == 4.0
         it.use(settings_in(tmp_path))
         assert it.performer.restart is None
+
+
+async def test_the_maintenance_window_follows_the_settings(tmp_path: Path) -> None:
+    always = "recovery: {maintenance: {hours: '00:00-23:59'}}\n"
+    async with parts(tmp_path) as it:
+        assert it.cycle.in_maintenance() is None
+        it.use(settings_in(tmp_path, always))
+        assert isinstance(it.cycle.in_maintenance, Window)
+    async with parts(tmp_path, always) as it:
+        assert isinstance(it.cycle.in_maintenance, Window)
+        it.use(settings_in(tmp_path))
+        assert it.cycle.in_maintenance() is None
 
 
 async def test_at_our_start_no_kubelet_is_told_to_kill_what_an_earlier_run_wanted(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""Deaths of the gateway process that were not our doing: one by the kernel, and many in a row."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.words import count, span
+from wasupervisor.model.journal import EntryKind
+
+LOOP = 3
+"""So many deaths within `WITHIN` are a loop."""
+
+WITHIN = 600.0
+"""Seconds."""
+
+MOST = 20
+"""Deaths that are remembered."""
+
+CALM_AFTER = 300.0
+"""Seconds of one run, or of none at all, that end a loop: no keeper waits longer with a start (the kubelet's longest
+back-off is 5 min, Docker's 1 min, PM2's 15 s)."""
+
+KILLED_WITHIN = 120.0
+"""Seconds after an OOM kill within which a new run is taken as its consequence."""
+
+TOLD_FOR = 600.0
+"""Seconds for which an OOM kill is shown."""
+
+
+def take_kills(draft: Draft) -> None:
+    """Compare the kernel's counter of OOM kills. A lower one is that of a new control group."""
+    known, kills = draft.gateway.crashes, draft.observation.process.oom_kills
+    if kills is None or kills == known.oom_kills:
+        return
+    changed = replace(known, oom_kills=kills)
+    if known.oom_kills is not None and kills > known.oom_kills:
+        changed = replace(changed, killed_at=draft.now, killed_whole=False)
+        text = "the kernel killed a process of the gateway for want of memory (OOM)"
+        draft.say(EntryKind.GATEWAY, text, warn=True)
+    draft.gateway = replace(draft.gateway, crashes=changed)
+
+
+def died(draft: Draft) -> str:
+    """Book a new run that follows a death not by us. Returns whose doing it was."""
+    known, now = draft.gateway.crashes, draft.now
+    begun = (*(at for at in known.begun if now - at < WITHIN), now)
+    killed = known.killed_at is not None and now - known.killed_at < KILLED_WITHIN
+    crashes = replace(known, begun=begun[-MOST:], killed_whole=known.killed_whole or killed)
+    draft.gateway = replace(draft.gateway, crashes=crashes)
+    return "for the kernel killed it for want of memory (OOM)" if killed else "not by us"
+
+
+def track_loop(draft: Draft) -> None:
+    """Begin a loop; end it when the gateway has run on, or nothing brings it back any more."""
+    known = draft.gateway.crashes
+    if not known.looping and len(known.begun) >= LOOP:
+        draft.gateway = replace(draft.gateway, crashes=replace(known, looping=True))
+        draft.say(EntryKind.GATEWAY, f"{loop_told(draft)}; it is not restarted by us meanwhile", warn=True)
+    elif known.looping and draft.now >= loop_ends(draft):
+        draft.gateway = replace(draft.gateway, crashes=replace(known, looping=False, begun=()))
+        draft.say(EntryKind.GATEWAY, f"the gateway has not died again for {span(CALM_AFTER)}")
+
+
+def loop_ends(draft: Draft) -> float:
+    """When the present loop is over, if it does not die again."""
+    return draft.gateway.crashes.begun[-1] + CALM_AFTER
+
+
+def loop_told(draft: Draft) -> str:
+    """A loop as a sentence."""
+    begun = draft.gateway.crashes.begun
+    return f"the gateway dies again and again: {count(len(begun), 'time')} within {span(draft.now - begun[0])}"
+
+
+def was_killed(draft: Draft) -> bool:
+    """Whether an OOM kill was seen a short while ago."""
+    at = draft.gateway.crashes.killed_at
+    return at is not None and draft.now - at < TOLD_FOR
