@@ -129,6 +129,27 @@ class TestCounts:
         assert reading.pid == npm.pid
         assert watch.usage.open_files == proc.open_files(node) != proc.open_files(npm.pid)
 
+    async def test_another_one_below_the_same_wrapper_begins_its_event_loop_anew(
+        self, theatre: Theatre, tmp_path: Path, clock: SteppedClock
+    ) -> None:
+        npm = theatre.puppet()
+        npm.do("call_yourself", name="npm run start:p")
+        first = npm.spawn_puppet()
+        file = tmp_path / "npm.pid"
+        file.write_text(str(npm.pid))
+        watch = ProcessWatch(Find(pid_file=file), clock=clock)
+        await watch.read()
+        clock.ahead += 1
+        known = await watch.read()
+        os.kill(first, signal.SIGKILL)
+        npm.do("reap", index=0)
+        npm.spawn_puppet()
+        clock.ahead += 1
+        anew = await watch.read()
+        clock.ahead += 1
+        later = await watch.read()
+        assert [one.loop_percent is None for one in (known, anew, later)] == [False, True, False]
+
     def test_a_shell_with_several_children_is_taken_itself(self) -> None:
         def process(pid: int, ppid: int, comm: str) -> Stat:
             return Stat(pid=pid, ppid=ppid, comm=comm, born=1, own_cpu=0, reaped_cpu=0, rss=0, dead=False)
@@ -370,6 +391,8 @@ class TestOrphans:
         browser_of(other, f"{elsewhere}/session-bob")
         earlier.kill()
         other.kill()
+        sister = theatre.puppet(folder=here)
+        browser_of(sister, f"{here}/session-of-a-sister")
         now = theatre.puppet(folder=here)
         kept = browser_of(now, f"{here}/session-carol")
         file = tmp_path / "now.pid"
@@ -488,16 +511,20 @@ import logging, os, sys
 from pathlib import Path
 import anyio, msgspec
 from wasupervisor.host.found import Find
+from wasupervisor.host.moments import boottime
 from wasupervisor.host.process import ProcessWatch
+minutes = 0
 async def look():
+    global minutes
     for privileged in (True, False):
-        watch = ProcessWatch(Find(pid_file=Path(sys.argv[1])))
+        watch = ProcessWatch(Find(pid_file=Path(sys.argv[1])), clock=lambda: boottime() + 60 * minutes)
         if not privileged:
             logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
             os.setgroups([]); os.setgid(65534); os.setuid(65534)
         for _ in range(3):
             await watch.read()
             await watch.survey()
+            minutes += 1
         reading = await watch.read()
     said = {"reading": msgspec.structs.asdict(reading), "usage": msgspec.structs.asdict(watch.usage)}
     sys.stdout.write(msgspec.json.encode(said).decode())

@@ -385,7 +385,8 @@ class TestMissing:
         assert engine.asked == ["GET /containers/..%2F..%2Fimages%2Fjson%3Fx%3D/json HTTP/1.1"]
 
     @pytest.mark.parametrize(
-        "body", [b"<html>", b"[]", b'{"Id": 3}', b"\xff", b"{" * 100_000, b" " * (1 << 20) + b"{}"]
+        "body",
+        [b"<html>", b"[]", b'{"Id": 3}', b"\xff", b"{" * 100_000, b" " * (1 << 20) + json.dumps(inspected()).encode()],
     )
     async def test_an_answer_of_another_shape_says_nothing(
         self, engine: Engine, watch: ProcessWatch, body: bytes
