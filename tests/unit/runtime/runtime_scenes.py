@@ -118,6 +118,7 @@ class StillProcess:
 
     def __init__(self, *, hangs: bool = False) -> None:
         self.hangs = hangs
+        self.surveys = 0
 
     async def read(self) -> ProcessReading:
         if self.hangs:
@@ -125,7 +126,7 @@ class StillProcess:
         return ProcessReading(exists=True, pid=4711, born=1.0, keeper="systemd waha.service")
 
     async def survey(self) -> None:
-        pass
+        self.surveys += 1
 
 
 class ScriptedUplink:

@@ -14,6 +14,7 @@ from wasupervisor.keyspace.connection import connect
 from wasupervisor.keyspace.wanted import Repair, Wanted
 from wasupervisor.keyspace.watch import KeyspaceWatch
 from wasupervisor.model.observation import RedisReading, Trouble, UplinkState
+from wasupervisor.model.usage import Usage
 from wasupervisor.runtime.backlog import QueueWatch
 from wasupervisor.runtime.stamps import Stamps
 from wasupervisor.runtime.watch import UPLINK_EVERY, UPLINK_EVERY_WHILE_DOWN, UPLINK_STALE, Readings, Watch
@@ -26,9 +27,10 @@ class Scene:
         self.now = 100.0
         self.gateway = ScriptedGateway(working())
         self.uplink = uplink
+        self.process = StillProcess(hangs=hangs)
         self.watch = Watch(
             self.gateway,
-            StillProcess(hangs=hangs),  # type: ignore[arg-type]
+            self.process,  # type: ignore[arg-type]
             uplink,  # type: ignore[arg-type]
             timeout=timeout,
             clock=lambda: self.now,
@@ -53,8 +55,14 @@ async def test_a_gateway_that_hangs_is_a_look_that_timed_out_and_the_process_is_
 async def test_a_process_that_cannot_be_read_in_time_does_not_cost_the_look() -> None:
     readings = await Scene(timeout=0.05, hangs=True).look()
     assert readings.look.sightings == (working(),)
-    assert readings.process.pid is None
+    assert (readings.process.pid, readings.usage) == (None, Usage())
     assert "in time" in readings.process.detail
+
+
+async def test_what_the_process_uses_comes_with_the_look_and_is_surveyed_beside_it() -> None:
+    it = Scene()
+    readings = await it.look()
+    assert (readings.usage, it.process.surveys) == (Usage(threads=11), 1)
 
 
 async def test_the_uplink_is_asked_only_when_something_is_not_well_and_not_too_often() -> None:
