@@ -32,7 +32,7 @@ from wasupervisor.keyspace.credentials import (
 from wasupervisor.keyspace.keys import LEASE
 from wasupervisor.keyspace.preflight import Preflight, preflight
 from wasupervisor.keyspace.rules import Rule
-from wasupervisor.keyspace.schedule import Due, SweepSchedule
+from wasupervisor.keyspace.schedule import Cause, Due, SweepSchedule
 from wasupervisor.keyspace.sweep import Rest, Sweep, Wrong, with_marks
 from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.keyspace.wanted import Known, Repair, Wanted
@@ -49,6 +49,9 @@ SWEEP_BEFORE_RESTART = 5.0
 
 PREFLIGHT_EVERY = 300.0
 """Seconds."""
+
+VERSION_WITHIN = 30.0
+"""Seconds from the first look on for which the first sweep waits for the gateway's version, which makes the rules."""
 
 WELL_AGAIN = "the gateway's Redis answers again, and all that is asked"
 
@@ -114,6 +117,8 @@ class KeyspaceWatch:
         self._end_of_look = anyio.Event()
         self._end_of_sweep = anyio.Event()
         self._before_restart = False
+        self._began: float | None = None
+        """When the first sweep was due."""
         self._flight: Preflight | None = None
         self._flown_at: float | None = None
         self._troubles: dict[str, str] = {}
@@ -335,10 +340,14 @@ class KeyspaceWatch:
             return
         await self._try("credential keys", self._treat_credentials)
         due = self._schedule.due(self._clock(), before_restart=self._before_restart)
-        if due is not None and self.wanted.repair is not Repair.OFF:
+        if due is not None and self.wanted.repair is not Repair.OFF and not self._is_early(due):
             await self._try("all keys", partial(self._sweep, due))
         if self._flown_at is None or self._clock() - self._flown_at >= PREFLIGHT_EVERY:
             await self._try("settings", self._fly)
+
+    def _is_early(self, due: Due) -> bool:
+        self._began = self._clock() if self._began is None else self._began
+        return due.cause is Cause.START and bool(self.unknown) and self._clock() - self._began < VERSION_WITHIN
 
     async def _try(self, what: str, work: Callable[[Servers], Awaitable[None]]) -> None:
         """Do some work; that it cannot be done stands until it is done, and is told on change."""

@@ -15,6 +15,7 @@ from wasupervisor.keyspace.lease import LASTS
 from wasupervisor.keyspace.quarantine import UndoOutcome, find, listed, undo
 from wasupervisor.keyspace.rules import own_rule
 from wasupervisor.keyspace.wanted import Repair
+from wasupervisor.keyspace.watch import VERSION_WITHIN
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +100,9 @@ async def test_rules_that_become_known_later_are_swept_by_at_once(redis_server: 
     (key,) = mistype(client, 1)
     async with scene(redis_server.url) as it:
         await it.turn()
+        assert it.watch.known().last_sweep is None, "the gateway is asked for its version in this moment"
+        await it.turn(VERSION_WITHIN)
+        assert it.watch.known().last_sweep is not None
         assert client.exists(key), "as long as the version is not known its role is not"
         it.know("shop")
         await it.turn()
@@ -122,6 +126,7 @@ async def test_rules_that_become_known_during_a_sweep_are_swept_by_too(redis_ser
 
         it.watch.caretaker.sweep = then_known  # type: ignore[method-assign,assignment]
         await it.turn()
+        await it.turn(VERSION_WITHIN)
         assert client.exists(*keys) == 3
         await it.turn()
         assert client.exists(*keys) == 0
