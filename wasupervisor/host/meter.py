@@ -18,6 +18,9 @@ Seen = dict[tuple[int, float], Stat]
 # Start times come in ticks, rounded down.
 _TICK = 0.02
 
+# Seconds for which a stranger in the gateway's control group may be a container's health check, which comes and goes.
+_PASSING = 10.0
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -116,7 +119,8 @@ class Meter:
         members = {path: cgroups.members(path) for path in (folder, unified) if path is not None}
         tree = proc.tree(root, self._threads)
         self._threads = sum(one.threads for one in tree)
-        alone = {path for path, group in members.items() if _holds_only(group, tree)}
+        staying = self._clock() - _PASSING
+        alone = {path for path, group in members.items() if _holds_only(group, tree, staying)}
         own = cgroups.memory(folder) if folder is not None and folder in alone else None
         main, rss = main_of(tree), sum(one.rss for one in tree)
         return Measures(
@@ -153,7 +157,8 @@ class Meter:
         earlier, self._loop_before = self._loop_before, None if thread is None else (at, thread)
         if thread is None or earlier is None or at <= earlier[0] or thread.identity != earlier[1].identity:
             return None
-        return min(100.0, 100 * (thread.own_cpu - earlier[1].own_cpu) / (at - earlier[0]))
+        # Rounded, for it is recorded with each look.
+        return min(100.0, round(100 * (thread.own_cpu - earlier[1].own_cpu) / (at - earlier[0]), 1))
 
     def _cpus(self, root: Stat) -> float:
         try:
@@ -163,10 +168,12 @@ class Meter:
         return min(allowed, self._groups.cpus() or allowed, self.limits.cpus or allowed)
 
 
-def _holds_only(group: set[int], tree: Sequence[Stat]) -> bool:
-    """Whether a control group holds the tree's root, and nothing beside the tree."""
+def _holds_only(group: set[int], tree: Sequence[Stat], staying: float) -> bool:
+    """Whether a control group holds the tree's root, and nothing beside the tree that was born before `staying`."""
     if tree[0].pid not in group:
         return False
     strangers = group - {one.pid for one in tree}
     # 0 is a process of another PID namespace. What has ended since the group was read is no stranger.
-    return not any(pid == 0 or proc.stat(pid) is not None for pid in strangers)
+    return 0 not in strangers and not any(
+        (one := proc.stat(pid)) is not None and one.born < staying for pid in strangers
+    )
