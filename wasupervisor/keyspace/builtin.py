@@ -83,6 +83,9 @@ REST = Keys(
     "Evolution keeps only strings there, and cannot read it",
 )  # fmt: skip
 
+_ANOTHERS = b":*:instance:*"
+"""With prefixes `evolution` and `evolution:two` in one database, this is also the credentials of the other gateway."""
+
 EVOLUTION: dict[Layout, tuple[Keys, ...]] = {
     # In 1.7.0 to 1.7.2 Chatwoot has a cache of its own, whose prefix may be the same.
     Layout.FLAT: (*CHATWOOT, FLAT_CREDENTIALS),
@@ -142,7 +145,7 @@ def credential_key(kind: str, version: str | None, prefix: str, session: str, id
 
 def _evolution(version: str | None, prefix: bytes) -> list[Rule]:
     layout, read = _layout(version)
-    return [
+    rules = [
         Rule(
             keys.what,
             prefix + keys.match,
@@ -156,6 +159,19 @@ def _evolution(version: str | None, prefix: bytes) -> list[Rule]:
         )
         for keys in EVOLUTION[layout]
     ]
+    if rules[-1].name == REST.what:
+        rules.insert(-1, _left_to_another(prefix))
+    return rules
+
+
+def _left_to_another(prefix: bytes) -> Rule:
+    return Rule(
+        "keys of a gateway with a longer prefix",
+        prefix + _ANOTHERS,
+        ("hash", "string"),
+        on_wrong=OnWrong.REPORT,
+        why="whoever looks after that gateway knows what it must be",
+    )
 
 
 _VERSION = re.compile(r"v?([0-9]+)(?:\.([0-9]+)(?:\.([0-9]+))?)?")

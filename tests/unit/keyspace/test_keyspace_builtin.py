@@ -33,6 +33,7 @@ EVOLUTION_KEYS = [
     ("2.3.6", f"{E}:something:else", "string", "any", False, "quarantine"),
     ("2", f"{E}:something:else", "string", "any", False, "report"),
     ("2.4.0", f"{E}:something:else", "string", "any", False, "report"),
+    ("2.3.6", f"{E}:two:instance:{ID}", "hash or string", "any", False, "report"),
     ("2.4.0", f"{E}:instance:{ID}", "hash", "none", True, "quarantine"),
     ("1.8.2", f"{E}:instance:sales", "hash", "none", True, "quarantine"),
     ("1.8.1", f"{E}:groups:120363025246125486@g.us", "string", "required", False, "quarantine"),
@@ -53,7 +54,7 @@ def test_each_key_of_evolution(
     version: str | None, key: str, kind: str, ttl: str, credentials: bool, on_wrong: str
 ) -> None:
     rule = _rule(_evolution(version), key)
-    assert (rule.types, rule.ttl, rule.credentials, rule.on_wrong) == ((kind,), ttl, credentials, on_wrong)
+    assert (rule.expected, rule.ttl, rule.credentials, rule.on_wrong) == (kind, ttl, credentials, on_wrong)
     assert rule.name
     assert rule.why
 
