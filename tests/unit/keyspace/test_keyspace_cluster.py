@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keyspace_talkers import ok, talker
+from keyspace_watching import creds, scene
 from redis.crc import key_slot
 from redis_fixtures import RedisServer, _binary
 
@@ -19,6 +20,7 @@ from wasupervisor.keyspace.connection import Script, Servers, connect
 from wasupervisor.keyspace.finding import slot_of
 from wasupervisor.keyspace.keys import QUARANTINE, beside
 from wasupervisor.keyspace.lease import Lease
+from wasupervisor.keyspace.orders import put_back, quarantine
 from wasupervisor.keyspace.trouble import KeyspaceError, RedisTrouble
 
 pytestmark = pytest.mark.anyio
@@ -122,6 +124,28 @@ async def test_a_name_beside_a_key_shares_its_slot(cluster: tuple[Member, ...]) 
             await servers.node_of(key).call("SET", key, 1)
             assert await servers.node_of(key).run(move, [key, name], []) == 1
             await servers.node_of(name).call("DEL", name)
+
+
+async def test_a_watch_looks_after_the_keys_of_all_nodes(cluster: tuple[Member, ...]) -> None:
+    names = [f"s{number}" for number in range(30)]
+    async with await connect(_url(cluster)) as servers, scene(_url(cluster), *names) as it:
+        for name in names:
+            await servers.node_of(creds(name)).call("HSET", creds(name), "creds", "login")
+            await servers.node_of(b"evo:groups:" + name.encode()).call("HSET", b"evo:groups:" + name.encode(), "f", "v")
+        await it.turn()
+        assert (it.watch.known().quarantined, it.watch.known().mistyped, it.watch.known().trouble) == (30, 0, "")
+        for name in names[:9]:
+            await servers.node_of(creds(name)).call("SET", creds(name), "spoiled")
+        assert {*(await it.turn()).mistyped} == {*names[:9]}
+        reading = await it.turn()
+        assert (reading.mistyped, {*reading.lost}) == ((), {*names[:9]})
+        assert len({servers.node_of(creds(name)).name for name in names[:9]}) == 3
+        for one in await quarantine(it.watch):
+            assert (await put_back(it.watch, one.id, replace=True)).done == "done"
+        assert {*(await it.turn()).mistyped} == {*names[:9]}
+        assert it.watch.known().quarantined == 0
+    for member in cluster:
+        member.asked("FLUSHALL")
 
 
 async def test_who_does_not_hold_a_key_says_so(cluster: tuple[Member, ...]) -> None:

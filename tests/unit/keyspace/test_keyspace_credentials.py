@@ -104,6 +104,24 @@ async def test_one_session_alone_is_not_taken_for_one_whose_login_is_in_postgres
             assert (await again.turn(400)).lost == ("shop",)
 
 
+async def test_what_is_in_quarantine_and_not_known_yet_does_not_tell_where_logins_are(
+    redis_server: RedisServer, client: Any
+) -> None:
+    login(client, "shop")
+    spoil(client, "shop")
+    async with scene(redis_server.url, "shop") as it:
+        await it.turn()
+    client.hset(creds("shop").decode(), "pre-key-7", SECRET)
+    rights: dict[str, Any] = {"enabled": True, "reset": True, "passwords": ["+pw"], "keys": ["*"]}
+    client.acl_setuser("some", **rights, commands=["+@all", "-evalsha", "-eval"])
+    async with scene(redis_server.url.replace("//", "//some:pw@"), "shop") as again:
+        await again.turn()  # no sweep, but a preflight
+        client.acl_setuser("some", **rights, commands=["+@all"])
+        await again.turn(61)
+        assert (await again.turn()).lost == ("shop",)
+    client.acl_deluser("some")
+
+
 async def test_where_logins_are_in_postgresql_a_hash_without_one_is_whole(
     redis_server: RedisServer, client: Any
 ) -> None:

@@ -194,6 +194,20 @@ async def test_a_redis_that_is_busy_with_a_script_serves_nobody() -> None:
         await it.watch.aclose()
 
 
+async def test_a_replica_that_has_lost_its_primary_serves_nobody(own_redis: RedisServer) -> None:
+    with own_redis.client() as client:
+        login(client, "shop")
+        async with scene(own_redis.url, "shop") as with_keys, scene(own_redis.url) as without:
+            for it in (with_keys, without):
+                assert (await it.turn()).ok is True
+            client.config_set("replica-serve-stale-data", "no")
+            client.replicaof("127.0.0.1", "1")
+            for it in (with_keys, without):  # INFO is answered, TYPE is not
+                reading = await it.turn()
+                assert (reading.ok, "has lost its primary" in reading.detail) == (False, True)
+            client.replicaof("NO", "ONE")
+
+
 async def test_a_replica_answers_and_the_preflight_says_what_it_is(own_redis: RedisServer) -> None:
     with own_redis.client() as client:
         login(client, "shop")
@@ -258,6 +272,16 @@ async def test_a_fresh_reading_is_given_and_an_old_one_taken_anew(redis_server: 
         assert (await it.watch.reading(1.0)).mistyped == ()
         it.now += 1.0
         assert (await it.watch.reading(1.0)).mistyped == ("shop",)
+
+
+async def test_a_fresh_reading_of_other_sessions_says_nothing_of_new_ones(
+    redis_server: RedisServer, client: Any
+) -> None:
+    async with scene(redis_server.url, "shop", repair=Repair.OFF) as it:
+        await it.turn()
+        spoil(client, "help")
+        it.know("shop", "help")
+        assert (await it.watch.reading(60.0)).mistyped == ("help",)
 
 
 @pytest.mark.parametrize("rights", [(), ("-info",)])
