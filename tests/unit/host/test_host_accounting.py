@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from host_theatre import Puppet, SteppedClock, Theatre, staged, until
@@ -533,17 +534,20 @@ anyio.run(look)
 """
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """For everybody: what lies above `tmp_path` is the owner's only."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.root
-def test_without_privileges_what_stays_unknown_is_null_and_named_once(
-    theatre: Theatre, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_without_privileges_what_stays_unknown_is_null_and_named_once(theatre: Theatre, open_folder: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to become nobody")
     gateway = theatre.puppet()
     gateway.spawn()
-    open_folder = tmp_path_factory.mktemp("open")
-    for folder in (open_folder, open_folder.parent, open_folder.parent.parent):
-        folder.chmod(0o755)
     file = open_folder / "gateway.pid"
     file.write_text(str(gateway.pid))
     command = [sys.executable, "-c", _AS_NOBODY, str(file)]
