@@ -166,6 +166,8 @@ def _show_check(found: dict[str, Any], *, verbose: bool) -> None:
         console().print(table)
     else:
         click.echo("no rule matches any key: is redis.prefix, and the database in redis.url, the gateway's?")
+    for one in found["held"]:
+        click.echo(f"- {one}")
     for one in found["wrong"]:
         click.echo(f"- {one['fault']}. {_fate(one)}")
     _show_gaps(found)

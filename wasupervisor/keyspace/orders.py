@@ -26,7 +26,7 @@ from wasupervisor.keyspace.rules import OnWrong
 from wasupervisor.keyspace.sweep import Swept, Wrong
 from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.keyspace.wanted import Repair
-from wasupervisor.keyspace.watch import KeyspaceWatch
+from wasupervisor.keyspace.watch import UNTIL_WHOLE, KeyspaceWatch
 from wasupervisor.model.value import Value
 
 
@@ -59,6 +59,8 @@ class Checked(Value, frozen=True, omit_defaults=False):
     keys: int
     seconds: float
     findings: tuple[Finding, ...]
+    held: tuple[str, ...]
+    """Sessions whose credential key is mistyped, gone or set aside, and what to do, a sentence each."""
     rules: tuple[RuleMatched, ...]
     wrong: tuple[WrongKey, ...]
     more_wrong: int
@@ -71,9 +73,8 @@ class Checked(Value, frozen=True, omit_defaults=False):
     @property
     def is_well(self) -> bool:
         """Whether there is nothing to do."""
-        return (
-            not self.wrong and not self.unread and not self.unknown and not any(one.is_trouble for one in self.findings)
-        )
+        is_troubled = any(one.is_trouble for one in self.findings)
+        return not (self.wrong or self.held or self.unread or self.unknown or is_troubled)
 
 
 class Done(StrEnum):
@@ -135,6 +136,9 @@ async def check(watch: KeyspaceWatch) -> Checked:
     """
     servers = await watch.servers()
     swept = await _sweep(watch)
+    for name in swept.quarantined:
+        watch.caretaker.came_into_quarantine(name)
+    await watch.look()
     flight = await preflight(
         servers,
         gateway_kind=watch.wanted.gateway_kind,
@@ -145,6 +149,10 @@ async def check(watch: KeyspaceWatch) -> Checked:
         keys=swept.keys,
         seconds=round(swept.seconds, 3),
         findings=flight.findings,
+        held=tuple(
+            f"{name}: its credential key is mistyped, gone or set aside: {UNTIL_WHOLE}"
+            for name in dict.fromkeys((*watch.last.mistyped, *watch.last.lost))
+        ),
         rules=tuple(
             RuleMatched(rule.name, shown(rule.match), rule.expected, swept.matched.get(rule.name, 0), rule.why)
             for rule in watch.rules

@@ -53,6 +53,9 @@ PREFLIGHT_EVERY = 300.0
 VERSION_WITHIN = 30.0
 """Seconds from the first look on for which the first sweep waits for the gateway's version, which makes the rules."""
 
+UNTIL_WHOLE = "no restart until it is whole. Put a good copy of the key back, or log the session out and link it again"
+"""What holds for a session whose credential key is not whole, and what to do."""
+
 WELL_AGAIN = "the gateway's Redis answers again, and all that is asked"
 
 
@@ -325,7 +328,7 @@ class KeyspaceWatch:
         was, now = ({*one.mistyped, *one.lost} for one in (before, reading))
         for name in sorted(now - was):
             text = "has the wrong type" if name in reading.mistyped else "is gone, or was set aside"
-            self._say(f"its credential key in Redis {text}: no restart until it is whole", session=name, warn=True)
+            self._say(f"its credential key in Redis {text}: {UNTIL_WHOLE}", session=name, warn=True)
         for name in sorted(was - now):
             self._say("its credential key in Redis is whole again, or is not needed any more", session=name)
 

@@ -55,6 +55,21 @@ async def test_a_check_says_what_it_saw_and_changes_nothing(redis_server: RedisS
     assert by_key["evo:groups:2"].fault.endswith("never expires and must")
 
 
+async def test_a_check_tells_whose_restarts_are_held_also_without_a_daemon(
+    redis_server: RedisServer, client: Any
+) -> None:
+    login(client, "shop", "help", "sale")
+    spoil(client, "help")
+    async with scene(redis_server.url, "shop", "help", "sale") as it:
+        await it.turn()
+    spoil(client, "sale")
+    async with scene(redis_server.url, "shop", "help", "sale") as again:
+        found = await check(again.watch)
+    assert {text.partition(":")[0] for text in found.held} == {"help", "sale"}
+    assert all("no restart until it is whole. Put a good copy" in text for text in found.held)
+    assert (found.quarantined, found.is_well) == (1, False)
+
+
 async def test_a_check_is_well_where_nothing_is_to_be_done(redis_server: RedisServer, client: Any) -> None:
     login(client, "shop")
     client.config_set("save", "60 1")
