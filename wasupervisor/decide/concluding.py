@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from wasupervisor.decide.deafness import deaf_notes
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
+from wasupervisor.decide.leak import seconds_to_limit
 from wasupervisor.decide.memory import BreakerState, ReadyMemory, SessionMemory
 from wasupervisor.decide.parking import offer
 from wasupervisor.decide.process_notes import process_notes
@@ -62,6 +63,7 @@ def conclude_health(draft: Draft, scene: Scene) -> Health:
             canary=None if incident.proven else incident.canary,
         ),
         paused=draft.paused,
+        memory_full_in=seconds_to_limit(draft),
         notes=_notes(draft, scene),
     )
 

@@ -211,6 +211,10 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
         "it is not known how much memory it uses",
     ),
     WideRow(
+        lambda seen: seen.for_resources and seen.look.reachable is not True,
+        "the gateway does not answer just now, so that nobody knows how its store is",
+    ),
+    WideRow(
         lambda seen: not (seen.for_process or seen.for_resources) and seen.look.sightings is None,
         "the list of sessions could not be read again",
         tells_detail=True,

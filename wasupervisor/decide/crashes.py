@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.memory import Crashes
 from wasupervisor.decide.words import count, span
 from wasupervisor.model.journal import EntryKind
 
@@ -29,16 +30,29 @@ TOLD_FOR = 600.0
 
 
 def take_kills(draft: Draft) -> None:
-    """Compare the kernel's counter of OOM kills. A lower one is that of a new control group."""
-    known, kills = draft.gateway.crashes, draft.observation.process.oom_kills
-    if kills is None or kills == known.oom_kills:
-        return
-    changed = replace(known, oom_kills=kills)
-    if known.oom_kills is not None and kills > known.oom_kills:
-        changed = replace(changed, killed_at=draft.now, killed_whole=False)
-        text = "the kernel killed a process of the gateway for want of memory (OOM)"
-        draft.say(EntryKind.GATEWAY, text, warn=True)
-    draft.gateway = replace(draft.gateway, crashes=changed)
+    """What tells of OOM kills: the kernel's counter, of which a lower one is a new group's, and the container engine.
+
+    The engine forgets when the container runs again (Docker clears OOMKilled then), so that it tells between two runs.
+    """
+    known, process = draft.gateway.crashes, draft.observation.process
+    counter, said = process.oom_kills, process.oom_killed
+    changed = known
+    if counter is not None and counter != known.oom_kills:
+        grew = known.oom_kills is not None and counter > known.oom_kills
+        changed = _killed(draft, changed, whole=False) if grew else changed
+        changed = replace(changed, oom_kills=counter)
+    if said is not None and said is not known.engine_said:
+        is_news = said and (known.engine_said is False or process.exists is False)
+        changed = _killed(draft, changed, whole=True) if is_news else changed
+        changed = replace(changed, engine_said=said)
+    if changed is not known:
+        draft.gateway = replace(draft.gateway, crashes=changed)
+
+
+def _killed(draft: Draft, known: Crashes, *, whole: bool) -> Crashes:
+    what = "the gateway" if whole else "a process of the gateway"
+    draft.say(EntryKind.GATEWAY, f"the kernel killed {what} for want of memory (OOM)", warn=True)
+    return replace(known, killed_at=draft.now, killed_whole=whole)
 
 
 def died(draft: Draft) -> str:

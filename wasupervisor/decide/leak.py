@@ -128,6 +128,12 @@ def forecast(leak: Leak, now: float) -> str:
     return f"the gateway's memory grows and will reach its limit ({size(leak.limit)}) {when}"
 
 
+def seconds_to_limit(draft: Draft) -> float | None:
+    """Until memory is full, where that is forecast."""
+    leak = draft.gateway.resources.leak
+    return None if leak is None else max(0.0, leak.full_at - draft.now)
+
+
 def horizon(draft: Draft) -> float:
     """Seconds within which a limit is near: a day, or until the end of the next maintenance window but one."""
     return max(DAY, draft.policy.maintenance or 0.0)

@@ -49,12 +49,9 @@ class Gauge(Value, frozen=True):
 def used_bytes(process: ProcessReading) -> float | None:
     """The memory that limits are compared with: what the health document shows as a percentage of its limit.
 
-    That is the control group's where it holds nothing but the gateway, for the RSS of a tree counts pages that its
-    processes share once for each (a Chromium tree: up to twice too much); elsewhere it is the RSS.
+    The RSS of a tree counts what its processes share once for each of them, so it is the last resort.
     """
-    if process.memory_percent is not None and process.limit_bytes is not None:
-        return process.memory_percent * process.limit_bytes / 100
-    return process.rss_bytes
+    return process.rss_bytes if process.memory_bytes is None else process.memory_bytes
 
 
 MEMORY = Gauge("memory", "memory", Reason.MEMORY_HIGH, used_bytes, lambda policy: policy.memory, size)

@@ -271,8 +271,10 @@ class Crashes(Value, frozen=True):
     """It dies again and again."""
     oom_kills: int | None = None
     """The kernel's counter, as it was read last."""
+    engine_said: bool | None = None
+    """What the container engine said last of its last end: whether the kernel had killed it."""
     killed_at: float | None = None
-    """When that was last seen to have grown."""
+    """When the kernel was last seen to have killed."""
     killed_whole: bool = False
     """The process itself was killed then, and not only one of its children."""
 

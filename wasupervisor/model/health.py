@@ -95,4 +95,6 @@ class Health(Value, frozen=True):
     breakers: Breakers = Breakers()
     incident: Incident | None = None
     paused: Pause | None = None
+    memory_full_in: float | None = None
+    """Seconds until the gateway's memory reaches its limit, as forecast; None: it does not, as far as is known."""
     notes: tuple[str, ...] = ()

@@ -186,7 +186,7 @@ class Documents:
             uptime=round(facts.uptime, 1),
             connections=health.connections,
             queue=facts.queue,
-            resources=resources(facts.process, facts.usage, names),
+            resources=resources(facts.process, facts.usage, names, full_in=health.memory_full_in),
             version=facts.version,
             written_at=rfc3339(facts.written_at, "milliseconds"),
             expires_at=rfc3339(facts.written_at + facts.expires_after, "milliseconds"),

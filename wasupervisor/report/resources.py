@@ -20,6 +20,8 @@ class MemoryPart(msgspec.Struct, frozen=True):
     """What counts: the control group's where it holds nothing but the gateway, else with what is shared counted once
     as far as that is known."""
     pss_bytes: int | None = None
+    full_in_seconds: float | None = None
+    """Until it reaches its limit, as forecast."""
 
 
 class FilesPart(msgspec.Struct, frozen=True):
@@ -90,8 +92,8 @@ class ResourcesPart(msgspec.Struct, frozen=True):
     """None: it is not looked for in one, or the engine does not tell."""
 
 
-def resources(process: ProcessReading, usage: Usage, names: Names) -> ResourcesPart:
-    """`names` decides how sessions are named in it."""
+def resources(process: ProcessReading, usage: Usage, names: Names, *, full_in: float | None = None) -> ResourcesPart:
+    """`names` decides how sessions are named in it; `full_in` is the forecast of its memory, in seconds."""
     host = usage.host
     return ResourcesPart(
         cpu=_rounded(process.cpu_percent),
@@ -101,6 +103,7 @@ def resources(process: ProcessReading, usage: Usage, names: Names) -> ResourcesP
             limit_bytes=process.limit_bytes,
             used_bytes=process.memory_bytes,
             pss_bytes=usage.pss_bytes,
+            full_in_seconds=_rounded(full_in),
         ),
         loop=_rounded(process.loop_percent),
         stopped=process.stopped,

@@ -111,6 +111,7 @@ class Stage:
     limit_bytes: int | None = None
     """What the kernel grants it."""
     oom_kills: int | None = None
+    oom_killed: bool | None = None
     in_maintenance: bool | None = None
     refused: bool = False
     """While the uplink is down: WhatsApp's answer to an upgrade is no websocket."""
@@ -276,10 +277,11 @@ class Stage:
                 rss_bytes=None if self.memory_bytes is None else round(self.memory_bytes),
                 limit_bytes=self.limit_bytes,
                 oom_kills=self.oom_kills,
+                oom_killed=self.oom_killed,
                 keeper=self.keeper,
             )
         if self.gone:
-            process = ProcessReading(exists=False, keeper=self.keeper, by_port=self.by_port)
+            process = ProcessReading(exists=False, keeper=self.keeper, by_port=self.by_port, oom_killed=self.oom_killed)
         return Observation(
             look=look,
             process=process,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from wasupervisor.decide.confirm import gateway_objection, objection
 from wasupervisor.model.observation import CloseLook, Look, ProcessReading, Stores, Trouble, Uplink, UplinkState
-from wasupervisor.model.policy import Policy
+from wasupervisor.model.policy import LimitRule, Policy
 from wasupervisor.model.remedies import Remedy, RemedyKind
 from wasupervisor.model.sessions import Reason, Sighting, State
 
@@ -165,6 +165,11 @@ FALSE = replace(GATEWAY, cause=Reason.FALSE_WORKING, sessions=("a",))
 SILENT = Look(reachable=False, trouble=Trouble.TIMED_OUT, detail="no answer within 10 s")
 THERE, AWAY, HIDDEN = ProcessReading(exists=True), ProcessReading(exists=False), ProcessReading()
 
+MEMORY = replace(GATEWAY, cause=Reason.MEMORY_HIGH)
+CPU = replace(GATEWAY, cause=Reason.CPU_HIGH)
+LEAK = replace(GATEWAY, cause=Reason.MEMORY_LEAK)
+LIMITED = Policy(memory=LimitRule(restart=1000.0), cpu=LimitRule(restart=90.0))
+
 NO_STORE = "the gateway's database does not answer: a gateway that starts without it throws its identities away"
 NO_WAY = "WhatsApp cannot be reached from here: no session would come back"
 UNSURE = "it is not known whether WhatsApp can be reached from here"
@@ -215,6 +220,36 @@ def test_the_look_right_before_a_restart_of_the_gateway_decides(
 ) -> None:
     assert gateway_objection(remedy, seen, process, uplink, Policy()) == against
     assert gateway_objection(replace(remedy, ordered=True, forced=True), seen, process, uplink, Policy()) is None
+
+
+LESS = "its memory is below its limit again, or it is not known that it is not"
+IDLE = "its CPU is below its limit again, or it is not known that it is not"
+NO_MEMORY = "it is not known how much memory it uses"
+MUTE = "the gateway does not answer just now, so that nobody knows how its store is"
+
+
+@pytest.mark.parametrize(
+    ("remedy", "seen", "process", "uplink", "against"),
+    [
+        (MEMORY, shows(working("a")), ProcessReading(rss_bytes=1000), UP, None),
+        (MEMORY, shows(), ProcessReading(rss_bytes=999), UP, LESS),
+        (MEMORY, shows(), ProcessReading(cpu_percent=100.0), UP, LESS),
+        (MEMORY, shows(), ProcessReading(rss_bytes=1000), UNKNOWN, UNSURE),
+        (MEMORY, shows(), ProcessReading(rss_bytes=1000), DOWN, NO_WAY),
+        (MEMORY, shows(store_ok=False), ProcessReading(rss_bytes=1000), UP, NO_STORE),
+        (MEMORY, Look(reachable=True, detail="answered with 500"), ProcessReading(rss_bytes=1000), UP, None),
+        (MEMORY, SILENT, ProcessReading(rss_bytes=1000), UP, MUTE),
+        (CPU, shows(working("a")), ProcessReading(cpu_percent=90.0), UP, None),
+        (CPU, shows(working("a")), ProcessReading(cpu_percent=89.0, rss_bytes=9999), UP, IDLE),
+        (CPU, shows(working("a")), ProcessReading(), UP, IDLE),
+        (LEAK, shows(working("a")), ProcessReading(rss_bytes=1), UP, None),
+        (LEAK, shows(working("a")), ProcessReading(), UP, NO_MEMORY),
+    ],
+)
+def test_right_before_a_restart_for_its_resources_they_are_read_again(
+    remedy: Remedy, seen: Look, process: ProcessReading, uplink: Uplink, against: str | None
+) -> None:
+    assert gateway_objection(remedy, seen, process, uplink, LIMITED) == against
 
 
 @pytest.mark.parametrize("remedy", [HUNG, GONE, REFUSED, FALSE])

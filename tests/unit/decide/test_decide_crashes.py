@@ -170,3 +170,32 @@ def test_what_is_no_growth_is_no_kill(counts: tuple[int | None, ...]) -> None:
         stage.oom_kills = count
         stage.run(20)
     assert told(stage) == []
+
+
+# The container engine
+
+
+def test_what_the_engine_says_between_two_runs_is_a_kill_of_the_gateway() -> None:
+    stage = stage_of(oom_killed=False)
+    stage.gone, stage.reachable, stage.oom_killed = True, False, True
+    stage.run(10)
+    assert told(stage)[0] == "the kernel killed the gateway for want of memory (OOM)"
+    assert sum("kernel" in text for text in told(stage)) == 1
+    assert "The kernel killed the gateway for want of memory (OOM) 5 s ago." in stage.whole.notes
+    stage.begin_anew()
+    stage.oom_killed = False
+    stage.look()
+    assert "restarted, for the kernel killed it for want of memory (OOM)" in told(stage)[-2]
+    stage.run(600)
+    stage.oom_killed = True  # the engine brought it back within one poll, and is asked now and then
+    stage.look()
+    assert told(stage)[-1] == "the kernel killed the gateway for want of memory (OOM)"
+
+
+def test_what_the_engine_said_before_we_came_is_no_news_unless_the_gateway_is_gone() -> None:
+    stage = stage_of(oom_killed=True)
+    stage.run(60)
+    assert told(stage) == []
+    gone = Stage(policy=POLICY, gone=True, reachable=False, oom_killed=True)
+    gone.look()
+    assert told(gone)[0] == "the kernel killed the gateway for want of memory (OOM)"

@@ -130,6 +130,7 @@ def test_a_leak_is_forecast_in_the_journal_in_the_notes_and_by_one_alert() -> No
     stage.run(2 * HOUR)
     assert told(stage) == [text]
     assert re.search("in 10. min", stage.notes)
+    assert stage.whole.memory_full_in == pytest.approx(102 * 60, abs=120)
     assert stage.made == []
     assert stage.run_until_remedy(2 * HOUR).cause is Reason.MEMORY_HIGH
 

@@ -354,8 +354,7 @@ def test_where_memory_is_unknown_afterwards_its_answers_have_to_do() -> None:
     [
         (ProcessReading(), None),
         (ProcessReading(rss_bytes=700), 700),
-        (ProcessReading(rss_bytes=700, limit_bytes=1000), 700),
-        (ProcessReading(rss_bytes=700, limit_bytes=1000, memory_percent=40.0), 400),
+        (ProcessReading(rss_bytes=700, memory_bytes=400), 400),
     ],
 )
 def test_sizes_are_compared_with_what_the_percentage_is_made_of(process: ProcessReading, used: float | None) -> None:

@@ -14,7 +14,7 @@ from wasupervisor.decide.memory import BreakerState, Memory, dump, load
 from wasupervisor.decide.step import step
 from wasupervisor.model.health import Status
 from wasupervisor.model.observation import Look, Observation, ProcessReading, Trouble, Uplink, UplinkState
-from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, Policy, ReadyWhen
+from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, LimitRule, Policy, ReadyWhen
 from wasupervisor.model.remedies import Order, OrderKind, Outcome, Remedy, RemedyKind, Result
 from wasupervisor.model.sessions import Condition, Reason, Sighting, State
 
@@ -63,6 +63,9 @@ policies = st.builds(
     gone_after=seconds,
     restarter=st.sampled_from(["none", "systemd"]),
     park=st.sampled_from(["auto", "ask", "never"]),
+    memory=st.sampled_from([None, LimitRule(warn=50.0, restart=100.0, lasts=1.0)]),
+    cpu=st.sampled_from([None, LimitRule(restart=20.0, lasts=0.0)]),
+    maintenance=st.sampled_from([None, 1e6]),
 )
 
 eager = Policy(
@@ -77,6 +80,7 @@ eager = Policy(
     restarter="systemd",
     park="auto",
     hung_after=5.0,
+    memory=LimitRule(restart=100.0, lasts=5.0),
 )
 """Does much in little time."""
 
@@ -111,6 +115,9 @@ class Move:
     process: int | None
     gone: bool
     cpu: float | None
+    memory: int | None
+    kills: tuple[int | None, bool | None]
+    window: bool | None
     refused: bool
     redis_ok: bool | None
     mistyped: tuple[str, ...]
@@ -142,6 +149,9 @@ moves = st.builds(
     process=st.sampled_from([None, 1, 1, 1, 2]),
     gone=st.sampled_from([False, False, False, True]),
     cpu=st.sampled_from([None, 1.0, 30.0]),
+    memory=st.sampled_from([None, 10, 10, 97, 120]),
+    kills=st.sampled_from([(None, None), (0, False), (1, True)]),
+    window=st.sampled_from([None, False, True]),
     refused=st.booleans(),
     redis_ok=st.sampled_from([None, None, None, True, False]),
     mistyped=st.sampled_from([(), (), (), ("a",)]),
@@ -187,8 +197,12 @@ class World:
                 pid=None if move.gone else move.process,
                 started=1.0,
                 cpu_percent=move.cpu,
+                rss_bytes=move.memory,
+                oom_kills=move.kills[0],
+                oom_killed=move.kills[1],
                 keeper=move.keeper,
             ),
+            in_maintenance=move.window,
             uplink=Uplink(state=move.uplink, refused=move.refused),
             redis_ok=move.redis_ok,
             mistyped=move.mistyped,
@@ -260,7 +274,8 @@ class World:
         assert seen.look.store_ok is not False
         assert not seen.disk_low
         if self.policy.uplink_watched:
-            assert seen.uplink.state is UplinkState.UP or not remedy.sessions
+            of_process = remedy.ordered or remedy.cause in (Reason.GATEWAY_GONE, Reason.GATEWAY_HUNG)
+            assert seen.uplink.state is UplinkState.UP or of_process
         if remedy.ordered:
             return
         assert self.policy.act
@@ -274,8 +289,23 @@ class World:
         elif remedy.cause is Reason.GATEWAY_HUNG:
             assert seen.process.exists is True
             assert seen.look.reachable is not True
-        else:
-            assert remedy.sessions
+        elif not remedy.sessions:
+            self._check_limits(remedy, seen)
+        assert not decision.memory.gateway.crashes.looping
+
+    def _check_limits(self, remedy: Remedy, seen: Observation) -> None:
+        if remedy.cause is Reason.MEMORY_LEAK:
+            assert seen.in_maintenance is True
+            return
+        rules = {
+            Reason.MEMORY_HIGH: (self.policy.memory, seen.process.rss_bytes),
+            Reason.CPU_HIGH: (self.policy.cpu, seen.process.cpu_percent),
+        }
+        rule, used = rules[remedy.cause]
+        assert rule is not None
+        assert rule.restart is not None
+        assert used is not None
+        assert used >= rule.restart
 
     def _check_session_remedy(self, remedy: Remedy, seen: Observation, before: Memory, decision: Decision) -> None:
         assert remedy.kind in (START, RESTART, PARK)
@@ -400,6 +430,9 @@ def test_the_memory_does_not_grow_in_a_long_life(seed: int) -> None:
                 process=dice.choice([1] * 50 + [2]),
                 gone=dice.random() < 0.05,
                 cpu=dice.choice([None, 2.0, 30.0]),
+                memory=dice.choice([None, 10, 60, 120]),
+                kills=(dice.randint(0, 3), dice.random() < 0.1),
+                window=dice.choice([None, False, True]),
                 refused=dice.random() < 0.2,
                 redis_ok=None,
                 mistyped=(),

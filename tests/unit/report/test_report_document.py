@@ -75,7 +75,7 @@ NOTHING_KNOWN = Facts(
 UNKNOWN_PRESSURE = dict.fromkeys(
     ("cpu_some_avg10", "memory_some_avg10", "memory_full_avg10", "io_some_avg10", "io_full_avg10")
 )
-UNKNOWN_MEMORY = dict.fromkeys(("percentage", "rss_bytes", "limit_bytes", "used_bytes", "pss_bytes"))
+UNKNOWN_MEMORY = dict.fromkeys(("percentage", "rss_bytes", "limit_bytes", "used_bytes", "pss_bytes", "full_in_seconds"))
 UNKNOWN_RESOURCES: dict[str, Any] = {
     "cpu": None,
     "memory": UNKNOWN_MEMORY,
@@ -206,7 +206,7 @@ def test_what_the_gateway_uses_and_what_its_host_has_left() -> None:
         container=Container("waha", "running", 3, oom_killed=False, health="healthy"),
     )
     facts = msgspec.structs.replace(FACTS, process=process, usage=usage)
-    assert told(facts=facts)["resources"] == {
+    assert told(msgspec.structs.replace(HEALTH, memory_full_in=10800.04), facts)["resources"] == {
         "cpu": 45.0,
         "memory": {
             "percentage": 62.0,
@@ -214,6 +214,7 @@ def test_what_the_gateway_uses_and_what_its_host_has_left() -> None:
             "limit_bytes": 1048576000,
             "used_bytes": 501_000_000,
             "pss_bytes": 501_000_000,
+            "full_in_seconds": 10800.0,
         },
         "loop": 100.0,
         "stopped": False,
