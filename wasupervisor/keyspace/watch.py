@@ -17,19 +17,16 @@ from wasupervisor.keyspace.caretaker import Caretaker
 from wasupervisor.keyspace.connection import Servers
 from wasupervisor.keyspace.counter import WrongtypeCounter, read_wrongtype
 from wasupervisor.keyspace.credentials import (
-    NONE,
     TELLS_NOTHING,
     Credential,
-    Logins,
     Named,
-    Types,
     credentials_of,
-    read_logins,
     read_types,
     serves_others,
     wrong_now,
 )
 from wasupervisor.keyspace.keys import LEASE
+from wasupervisor.keyspace.logins import LoginWatch
 from wasupervisor.keyspace.preflight import Preflight, preflight
 from wasupervisor.keyspace.rules import Rule
 from wasupervisor.keyspace.schedule import Cause, Due, SweepSchedule
@@ -109,11 +106,7 @@ class KeyspaceWatch:
         self._working: frozenset[str] = frozenset()
         self.rules: tuple[Rule, ...] = self._rules_now()
         self._credentials: dict[bytes, Credential] = {}
-        self._in_redis = True
-        """Whether logins are kept in Redis, as far as is known."""
-        self._had_login: set[bytes] = set()
-        """Credential keys in which a login was seen."""
-        self._lost: tuple[bytes, ...] = ()
+        self._logins = LoginWatch(self.caretaker.is_aside)
         self._wrong: tuple[Wrong, ...] = ()
         self._looked_at: float | None = None
         self._looking = anyio.Lock()
@@ -235,15 +228,8 @@ class KeyspaceWatch:
         Raises:
             KeyspaceError: a server cannot be asked.
         """
-        logins = await read_logins(servers, self._credentials)
-        self._had_login |= {key for key, whole in logins.of.items() if whole}
-        # What came in the place of a hash that was set aside tells nothing: its login was in the other.
-        told = [whole for key, whole in logins.of.items() if key not in self._lost and not self.caretaker.is_aside(key)]
-        if not told:
-            return self._in_redis
-        if any(told) or self.caretaker.last is not None or self.wanted.repair is Repair.OFF:
-            self._in_redis = any(told)
-        return any(told)
+        is_sure = self.caretaker.last is not None or self.wanted.repair is Repair.OFF
+        return await self._logins.in_redis(servers, self._credentials, is_sure=is_sure)
 
     async def new_sweep(self) -> Sweep:
         """A pass over all keys that nobody has begun.
@@ -295,30 +281,14 @@ class KeyspaceWatch:
         types = await read_types(servers, known or [LEASE])
         wrong = wrong_now(types, known)
         self._wrong = wrong if self.wanted.repair is not Repair.OFF else ()
-        self._lost, unread = await self._lost_now(servers, types)
+        gone, unread = await self._logins.lost(servers, known, types, self._working)
         mistyped, lost = (
-            dict.fromkeys(known[key].session for key in keys) for keys in ([one.key for one in wrong], self._lost)
+            dict.fromkeys(known[key].session for key in keys) for keys in ([one.key for one in wrong], gone)
         )
         unread = types.unread or unread
         if unread:  # what was known of them stands
             mistyped, lost = mistyped | dict.fromkeys(self.last.mistyped), lost | dict.fromkeys(self.last.lost)
         return RedisReading(ok=True, mistyped=tuple(mistyped), lost=tuple(lost), detail=unread)
-
-    async def _lost_now(self, servers: Servers, types: Types) -> tuple[tuple[bytes, ...], str]:
-        """Credential keys that are not there, or not whole, while the gateway has their login in memory.
-
-        It goes on to write what goes with a login, and so makes a hash that looks well until the login is in it.
-        Beside them, why some could not be asked.
-        """
-        if not self._in_redis:
-            return (), ""
-        aside = {key for key in self._credentials if self.caretaker.is_aside(key)}
-        doubted = {key: self._credentials[key] for key in (*aside, *self._lost) if key in self._credentials}
-        logins = await read_logins(servers, doubted) if doubted else Logins()
-        self._had_login |= {key for key, whole in logins.of.items() if whole}
-        gone = {key for key in self._had_login if self._session_of(key) in self._working} | aside
-        missing = [key for key in self._credentials if key in gone and types.of.get(key) == NONE]
-        return (*missing, *(key for key in doubted if logins.of.get(key) is False)), logins.unread
 
     def _tell(self, reading: RedisReading) -> None:
         before = self.last
