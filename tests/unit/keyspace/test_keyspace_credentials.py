@@ -143,6 +143,8 @@ async def test_one_that_vanished_holds_the_session_that_works_by_memory(redis_se
         await it.turn()
         client.delete(creds("help"))
         assert (await it.turn()).lost == ("help",)
+        it.know("shop", "help", working=False)
+        assert (await it.turn()).lost == (), "logged out: the gateway deletes the key itself"
 
 
 async def test_the_key_of_a_session_that_is_not_there_any_more_holds_nobody(
