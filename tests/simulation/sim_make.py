@@ -47,7 +47,7 @@ def _with_limits(schedule: Schedule) -> Schedule:
     if dice.random() >= 0.2:
         return schedule
     makes: tuple[Callable[[], AnyEvent], ...] = (
-        lambda: events.Leak(megabytes=dice.choice((10, 50, 200, 500))),
+        lambda: events.Leak(megabytes=dice.choice((20, 40, 60, 100, 500))),
         lambda: events.Spin(lasts=dice.choice((None, 30.0, 120.0, 300.0))),
     )
     times = [dice.uniform(SETTLED, schedule.length - 600.0) for _ in range(dice.randint(1, 4))]
