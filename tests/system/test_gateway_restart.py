@@ -60,10 +60,7 @@ class KeptGateway:
         self.folder = folder
         self.uplink_port, port = uplink_port, free_port()
         self.url = f"http://127.0.0.1:{port}"
-        argv = [sys.executable, "-m", "wasupervisor.simulator", "--kind", "waha", "--sessions", "2", "--speed", "8"]
-        # Mortal: it stops as WAHA does, slowly.
-        argv += ["--api-key", "secret-key", "--port", str(port), "--mortal"]
-        (folder / "argv").write_text(json.dumps(argv))
+        (folder / "argv").write_text(json.dumps(self.arguments(port)))
         (folder / "keeper.py").write_text(KEEPER)
         self.command = [sys.executable, str(folder / "keeper.py"), str(folder)]
         self.started: list[int] = []
@@ -71,6 +68,11 @@ class KeptGateway:
         self._first = os.posix_spawn(self.command[0], self.command, os.environ)
         os.waitpid(self._first, 0)
         wait_until("the gateway listens", lambda: "uplink_port" in (folder / "out").read_text())
+
+    def arguments(self, port: int) -> list[str]:
+        """Its command line. Mortal: it stops as WAHA does, slowly."""
+        argv = [sys.executable, "-m", "wasupervisor.simulator", "--kind", "waha", "--sessions", "2", "--speed", "8"]
+        return [*argv, "--api-key", "secret-key", "--port", str(port), "--mortal"]
 
     @property
     def pid(self) -> int:
