@@ -176,14 +176,19 @@ def _leak(draft: Draft, _scene: Scene) -> Told:
 
 
 def _crashes(draft: Draft, _scene: Scene) -> Told:
-    looping = draft.gateway.crashes.looping
+    crashes = draft.gateway.crashes
     reason = Reason.OOM_KILLED if was_killed(draft) else Reason.CRASH_LOOP
-    why = "what brings it back does so already, and a restart on top would heal nothing"
+    rows = (
+        (crashes.looping, "what brings it back does so already, and a restart on top would heal nothing"),
+        (draft.gateway.gone_since is not None, "it is not back yet, and started if nothing else brings it back"),
+        (crashes.killed_whole, "it was brought back, and its sessions have their time"),
+        (True, "the gateway itself goes on"),
+    )
     return Told(
         what="; ".join(deaths_told(draft)),
         reason=reason,
         tried=_restarts(draft),
-        why_no_more=held_back(draft) + (why if looping else "it was brought back, and its sessions have their time"),
+        why_no_more=held_back(draft) + next(text for holds, text in rows if holds),
         todo=TABLE[reason].advice,
     )
 
