@@ -40,9 +40,6 @@ LEAST_TIME = 1200.0
 
 LEAST_POINTS = 8
 
-GROWN = 0.02
-"""Of the limit: what grows by less in the whole window is noise."""
-
 LATER = 1.5
 """A forecast ends when its limit is so much farther away than what begins one."""
 
@@ -54,9 +51,11 @@ class Sure(Value, frozen=True):
     """Share of the pairs of points that rise: of chance alone half of them do, of a collector's saw-tooth no more."""
     lasting: float
     """How fast the newer half of the points grows, as a share of the older: a cache fills ever more slowly."""
+    grown: float
+    """By which share of the limit it grows in the whole window: less is noise."""
 
 
-BEGINS, GOES_ON = Sure(rising=0.8, lasting=0.6), Sure(rising=0.6, lasting=0.3)
+BEGINS, GOES_ON = Sure(rising=0.8, lasting=0.6, grown=0.02), Sure(rising=0.6, lasting=0.3, grown=0.01)
 
 
 class Slope(Value, frozen=True):
@@ -86,7 +85,7 @@ def seconds_left(points: Sequence[Point], limit: float, sure: Sure) -> float | N
     whole, older, newer = slope_of(points), slope_of(points[: middle + 1]), slope_of(points[middle:])
     rate = min(whole.rate, newer.rate)
     rises = min(whole.rising, newer.rising) >= sure.rising
-    if not rises or newer.rate < sure.lasting * older.rate or rate * time < GROWN * limit:
+    if not rises or newer.rate < sure.lasting * older.rate or rate * time < sure.grown * limit:
         return None
     return max(0.0, limit - points[-1][1]) / rate
 

@@ -201,6 +201,7 @@ def test_what_the_engine_said_before_we_came_is_no_news_unless_the_gateway_is_go
     stage = stage_of(oom_killed=True)
     stage.run(60)
     assert told(stage) == []
+    assert "kernel" not in stage.notes
     gone = Stage(policy=POLICY, gone=True, reachable=False, oom_killed=True)
     gone.look()
     assert told(gone)[0] == "the kernel killed the gateway for want of memory (OOM)"

@@ -51,6 +51,11 @@ def test_a_straight_line_is_followed_to_its_limit() -> None:
     assert seconds_left(points, 1000 * MB, BEGINS) == pytest.approx(3 * HOUR, rel=0.01)
 
 
+def test_what_grows_less_than_at_first_is_followed_by_its_newer_half() -> None:
+    points = series(1, lambda hour: 600 * MB + 100 * MB * min(hour, 0.5) + 70 * MB * max(0.0, hour - 0.5))
+    assert seconds_left(points, 1000 * MB, BEGINS) == pytest.approx((1000 - 685) / 70 * HOUR, rel=0.01)
+
+
 def test_outliers_do_not_move_it() -> None:
     dice = Random(1)
     points = series(1, lambda hour: 600 * MB + 100 * MB * hour + (400 * MB if dice.random() < 0.15 else 0))
@@ -112,6 +117,14 @@ def test_points_are_bounded_and_reach_back_eight_hours() -> None:
     assert known.spacing == WIDEST
     reach = known.points[-1][0] - known.points[0][0]
     assert 7.5 * HOUR < reach <= 8 * HOUR
+
+
+def test_when_there_is_no_room_every_second_point_goes() -> None:
+    known = Resources()
+    for number in range(MOST + 1):
+        known = with_point(known, (number * 120, number))
+    assert known.spacing == 240.0
+    assert known.points == tuple((number * 120, number) for number in range(0, MOST + 1, 2))
 
 
 # The story
@@ -194,6 +207,18 @@ def test_a_limit_farther_than_a_day_is_not_told() -> None:
     assert told(stage) == []
 
 
+def test_a_forecast_stays_while_its_limit_is_not_clearly_farther_than_a_day() -> None:
+    stage = stage_of()
+    stage.grows = 60 * MB / HOUR
+    _next_alert(stage)
+    stage.grows = 35 * MB / HOUR
+    for _ in range(4):
+        stage.run(HOUR)
+        assert stage.whole.memory_full_in is not None
+    assert stage.whole.memory_full_in > 25 * HOUR
+    assert len(told(stage)) == 1
+
+
 def test_a_forecast_writes_the_state_some_thirty_times_an_hour_at_the_most() -> None:
     stage = stage_of()
     before = stage.writes
@@ -242,6 +267,19 @@ def test_a_forecast_restart_is_made_when_the_window_opens_and_once_in_it() -> No
     stage.run(2 * HOUR)
     assert len(stage.gateway_restarts) == 1
     stage.in_maintenance = True
+    stage.look()
+    assert len(stage.gateway_restarts) == 2
+
+
+def test_a_restart_of_an_earlier_window_does_not_count_though_nobody_saw_that_one_close() -> None:
+    stage = leaking()
+    stage.in_maintenance = True
+    stage.look()
+    stage.look()
+    stage.begin_anew()
+    stage.run(2 * HOUR)
+    assert "will reach its limit" in stage.notes
+    stage.restart_supervisor(away=24 * HOUR)
     stage.look()
     assert len(stage.gateway_restarts) == 2
 

@@ -230,6 +230,21 @@ def test_what_was_told_stays_told_through_a_gap_and_is_restarted_for_only_after_
     assert gateway_says(stage) == says
 
 
+def test_after_a_gap_two_readings_far_apart_are_not_enough_either() -> None:
+    stage = stage_of(replace(POLICY, act=False, poll_every=60.0))
+    stage.memory_bytes = 1.9 * GB
+    stage.run(240)
+    stage.memory_bytes = None
+    stage.run(600)
+    stage.policy = replace(stage.policy, act=True)
+    stage.memory_bytes = 1.9 * GB
+    stage.look()
+    stage.look()
+    assert stage.made == []
+    stage.look()
+    assert len(stage.made) == 1
+
+
 def test_a_new_start_of_ours_counts_anew() -> None:
     stage = stage_of(POLICY)
     stage.memory_bytes = 1.9 * GB
@@ -294,6 +309,20 @@ def test_what_leaks_right_at_its_start_is_restarted_ever_more_rarely_and_never_g
     told = next(text for text in stage.told(EntryKind.VERIFIED) if "did not help for long" in text)
     assert "the gateway uses more memory than its limit again after" in told
     assert "and then it is tried again, ever more rarely" in told
+
+
+def test_the_start_of_another_is_not_ours_to_judge() -> None:
+    stage = stage_of()
+    stage.memory_bytes = 1.9 * GB
+    stage.run_until_remedy()
+    stage.look()
+    stage.begin_anew()
+    stage.memory_bytes = 0.5 * GB
+    stage.run(120)
+    stage.begin_anew()  # somebody restarts it once more
+    stage.memory_bytes = 1.9 * GB
+    stage.run_until_remedy(120)
+    assert "did not help for long" not in "".join(stage.told(EntryKind.VERIFIED))
 
 
 # Whether it helped
