@@ -77,7 +77,8 @@ def test_without_a_file_the_default_one_is_named() -> None:
 
 def test_missing_secrets_and_what_is_not_acted_on_are_told_and_do_not_fail(file: Path, tmp_path: Path) -> None:
     file.write_text(
-        "gateway: {kind: waha, url: 'http://h', api_key_file: none.key}\nredis: {url: '${WA_TEST_REDIS_URL}'}\nvault: {}\n"
+        "gateway: {kind: waha, url: 'http://h', api_key_file: none.key}\n"
+        "redis: {url: '${WA_TEST_REDIS_URL}'}\nvault: {}\n"
     )
     result = _run("config", "validate", "-c", file, env={"WA_TEST_REDIS_URL": None, "CREDENTIALS_DIRECTORY": None})
     assert result.exit_code == 0

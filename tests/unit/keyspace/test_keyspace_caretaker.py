@@ -308,6 +308,7 @@ async def test_the_lease_is_kept_while_there_is_work_and_let_go_at_the_end(
     assert not client.exists("wasupervisor:lease:evo")
 
 
+@pytest.mark.parametrize("shared_redis", ["path"], indirect=True)
 async def test_a_key_that_our_user_may_not_touch_keeps_no_other_from_repair(
     redis_server: RedisServer, client: Any
 ) -> None:

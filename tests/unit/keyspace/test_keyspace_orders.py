@@ -163,6 +163,7 @@ async def test_a_repair_may_convert(redis_server: RedisServer, client: Any) -> N
         assert it.watch.last.mistyped == ("help",)
 
 
+@pytest.mark.parametrize("shared_redis", ["path"], indirect=True)
 async def test_one_key_that_is_refused_keeps_no_other_from_repair(redis_server: RedisServer, client: Any) -> None:
     if client.info("server")["redis_version"] < "7":
         pytest.skip("before Redis 7 nobody has the right only to read a key")
