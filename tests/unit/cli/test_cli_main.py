@@ -18,7 +18,8 @@ from wasupervisor.__main__ import _is_run
 from wasupervisor.cli.main import FAMILIES
 
 BUILT = (
-    "run demo check status history explain replay recover restart park qr pause resume reload redis queue config version"
+    "run demo check status history explain replay recover restart park qr "
+    "pause resume reload redis queue config version"
 )
 NOT_BUILT = ["doctor", "vault"]
 
