@@ -252,7 +252,9 @@ class World:
 
     def _check_remedy(self, remedy: Remedy, seen: Observation, before: Memory, decision: Decision) -> None:
         assert seen.state_writable
-        assert before.gateway.attempt is None or before.gateway.attempt.outcome is not None or remedy.ordered is False
+        known = before.gateway.attempt
+        ended = known is None or known.outcome is not None or known.id in {one.remedy_id for one in seen.results}
+        assert ended or not remedy.ordered
         if remedy.forced:
             assert remedy.ordered
         if remedy.kind is GATEWAY:
