@@ -53,7 +53,7 @@ coverage: $(VENV)/installed-measure
 	@$(VENV)/bin/coverage report --data-file=$(VENV)/coverage
 
 mutate: $(VENV)/installed-measure
-	@$(VENV)/bin/python tests/mutation/mutate.py $(MODULES) --seconds $(or $(SECONDS),15) --jobs $(or $(JOBS),1)
+	@$(VENV)/bin/python tests/mutation/mutate.py $(MODULES) --seconds $(or $(SECONDS),15) --jobs $(or $(JOBS),1) --every $(or $(EVERY),1)
 
 lint: $(VENV)/installed-lint
 	$(VENV)/bin/ruff check

@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", help="of wasupervisor/decide; none: all, the most dangerous first")
     parser.add_argument("--seconds", type=float, default=15.0, help="of tests for each mutant")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth mutant: a sample of all")
     parser.add_argument("--without", nargs="*", default=[], help="files of tests that are left out, for a quicker run")
     parser.add_argument("--known", type=Path, help="keeps what the first run told, for another run of the same code")
     parser.add_argument("--out", type=Path, help="also write each survivor to this file")
@@ -203,7 +204,7 @@ def break_module(copy: Path, name: str, known: Known, wanted: argparse.Namespace
     unbroken = in_a_child(partial(try_one, name, compile(source, str(path), "exec"), some_tests(known, name)), 300)()
     if unbroken != SURVIVED:
         sys.exit(f"{name}: a test fails though nothing is broken: {unbroken}")
-    every = list(mutants(source))
+    every = list(mutants(source))[:: wanted.every]
     killers: Counter[tuple[int, str]] = Counter()
     left = every
     for seconds in (wanted.seconds, SECOND_CHANCE * wanted.seconds):
