@@ -15,6 +15,9 @@ from wasupervisor.model.observation import Observation
 from wasupervisor.model.remedies import OrderKind, RemedyKind
 from wasupervisor.model.sessions import Condition, Reason
 
+REPEATS_WITHIN, MOST_REPEATS = 60.0, 6
+"""Seconds, and how often the same may be told within them: faults come and go as fast."""
+
 
 class StepPromises(Witness):
     """Looks on at each step."""
@@ -29,9 +32,28 @@ class StepPromises(Witness):
         self._books(before, observation, decision, now)
         if decision.journal or observation.results:
             self._journal(before, observation, decision)
+            self._repeats(decision)
+        self._canary(before, decision)
         self._withheld(decision)
         self._held(before, decision)
         self._diagnoses(before, decision)
+
+    def _repeats(self, decision: Decision) -> None:
+        """What is withheld for a reason is told when that begins, and not again each turn."""
+        now = self.site.now
+        for entry in decision.journal:
+            if entry.kind is EntryKind.WITHHELD:
+                times = self._withheld_at.setdefault((entry.session, entry.outcome), [])
+                times[:] = [*(at for at in times if now - at < REPEATS_WITHIN), now]
+                if len(times) > MOST_REPEATS:
+                    self._broken("a withheld remedy is told once for each reason", f"{len(times)} times: {entry.text}")
+
+    def _canary(self, before: Memory, decision: Decision) -> None:
+        """When the canary is healed, what the others' restarts told is forgotten: each may be tried once more."""
+        was, now = before.incident, decision.memory.incident
+        if was is not None and not was.proven and now is not None and now.proven:
+            for name in was.sessions:
+                self._told_by_restart.pop(name, None)
 
     def _partition(self, decision: Decision) -> None:
         health = decision.health
@@ -124,7 +146,7 @@ class StepPromises(Witness):
             if one.next is None or " is withheld: " not in one.next:
                 continue
             code = memory.sessions[one.name].withheld
-            shared = memory.incident.withheld if memory.incident is not None else ""
+            shared = memory.incident.told if memory.incident is not None else ()
             # Waiting for a turn is no withholding.
             turns = (
                 "under way",

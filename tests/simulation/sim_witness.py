@@ -76,6 +76,7 @@ class Witness:
         self._failed_at: dict[str, float] = {}
         self._told_by_restart: dict[str, float] = {}
         """When a restart of a FAILED session was answered and heard: if it fails again, that was the diagnosis."""
+        self._withheld_at: dict[tuple[str | None, str | None], list[float]] = {}
         self._stopped_at: dict[str, float] = {}
         self._seen_running: dict[str, int] = {}
         """The run of the gateway in which it was last seen other than stopped."""

@@ -95,9 +95,13 @@ class Draft:
         return identity
 
     def _all_diagnosed(self) -> bool:
-        """Whether every unexplained failure of the incident had its restart. What else is stuck in it tells nothing."""
+        """Whether every unexplained failure of the incident had its restart. What else is stuck in it tells nothing.
+
+        One whose breaker is held gets none, and must not keep the others waiting.
+        """
         together = [self.sessions[name] for name in (() if self.incident is None else self.incident.sessions)]
-        return bool(together) and all(one.diagnosed for one in together if one.cause is Reason.UNEXPLAINED)
+        waited_for = [one for one in together if one.breaker.state is not BreakerState.HELD]
+        return bool(together) and all(one.diagnosed for one in waited_for if one.cause is Reason.UNEXPLAINED)
 
     def book(self, asked: Asked) -> str:
         """Put a remedy on the books and among those to be performed. Returns its id."""

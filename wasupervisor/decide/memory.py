@@ -341,8 +341,8 @@ class IncidentMemory(Value, frozen=True):
     canary: str | None = None
     proven: bool = False
     """The canary was healed: the others may follow, one after the other."""
-    withheld: str = ""
-    """Code of the last withholding in the journal: told once for all its sessions."""
+    told: tuple[str, ...] = ()
+    """Codes of the withholdings that are in the journal: each is told once for all its sessions."""
 
 
 class ReadyMemory(Value, frozen=True):

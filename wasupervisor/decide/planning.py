@@ -73,6 +73,7 @@ def _try_remedy(draft: Draft, scene: Scene, name: str, kind: RemedyKind) -> None
 def _tell_withheld(draft: Draft, name: str, kind: RemedyKind, block: Block) -> None:
     """Journal a withheld remedy once for each reason, and in an incident once for all its sessions.
 
+    There one reason may hold one session back and another reason the others, at the same time.
     Waiting for a turn is no withholding.
     """
     session, incident = draft.sessions[name], draft.incident
@@ -87,8 +88,8 @@ def _tell_withheld(draft: Draft, name: str, kind: RemedyKind, block: Block) -> N
     )
     for_all = block.code == "sessions_budget" or (block.kind is Kind.GATE and incident and not incident.proven)
     if for_all and incident is not None and name in incident.sessions:
-        if incident.withheld != block.code:
-            draft.incident = replace(incident, withheld=block.code)
+        if block.code not in incident.told:
+            draft.incident = replace(incident, told=(*incident.told, block.code))
             text = f"{kind} of {count(len(incident.sessions), 'session')} is withheld{until}: {block.text}"
             draft.entries.append(replace(entry, text=text, session=None))
     elif session.withheld != block.code:

@@ -8,7 +8,7 @@ from wasupervisor.decide.asked import Block, Kind
 from wasupervisor.decide.attempts import HEARD_NOTHING_AFTER, JITTER, grown, unmade_wait
 from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway_gates import Asked, first_block
-from wasupervisor.decide.ladder import rung_for
+from wasupervisor.decide.ladder import rung_for, wants_gateway_restart
 from wasupervisor.decide.last_rung import Need, need
 from wasupervisor.decide.limits import GAUGES, exceeds, is_over
 from wasupervisor.decide.memory import Breaker, BreakerState, GatewayAttempt, SessionMemory
@@ -43,7 +43,7 @@ def plan_restart(draft: Draft, scene: Scene) -> None:
     """Ask for a restart of the gateway process, where something calls for it."""
     wanted = need(draft, scene)
     if wanted is None:
-        if draft.gateway.withheld:
+        if draft.gateway.withheld and not _will_be_wanted(draft):
             draft.gateway = replace(draft.gateway, withheld="")
         return
     asked = Asked(wanted, draft, scene)
@@ -60,6 +60,12 @@ def plan_restart(draft: Draft, scene: Scene) -> None:
         told = _named(wanted)
         text = f"{_withheld(block, draft.now)} ({told}: {TABLE[wanted.reason].sentence})"
         draft.entries.append(_entry(EntryKind.WITHHELD, text, wanted.reason, outcome=block.code))
+
+
+def _will_be_wanted(draft: Draft) -> bool:
+    """Whether a session is failing for what only that heals, and just does not show it in this look: in a fight."""
+    failing = (one for one in draft.sessions.values() if one.condition is Condition.FAILING)
+    return any(wants_gateway_restart(draft.policy, one.cause) for one in failing)
 
 
 def book(draft: Draft, asked: Asked) -> str:

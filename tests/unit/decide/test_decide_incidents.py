@@ -318,3 +318,33 @@ def test_a_version_that_is_not_accepted_any_more_is_one_incident() -> None:
     assert "WhatsApp does not accept the version of the client any more" in text
     assert text.endswith("Update the gateway, or pin the WhatsApp Web version that its project recommends")
     assert stage.made == []
+
+
+def test_one_whose_breaker_is_held_does_not_keep_the_others_of_the_incident_waiting() -> None:
+    """Seed 2102889: it was found unlinked before, so that it never got the restart that the others waited for."""
+    stage = Stage(policy=replace(CALM, startup_grace=0.0)).healthy("a", "b", "c")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.look()
+    stage.change(failed())
+    stage.run(15)
+    assert stage.health().condition is Condition.FATAL
+    stage.begin_anew(working("a"), working("b"), working("c"))
+    stage.run(10)
+    stage.see(failed("a"), failed("b"), failed("c"))
+    stage.run(7200)
+    tried = [name for kind, name in stage.made if kind is RESTART]
+    assert tried.count("b") > 1
+    assert tried.count("c") > 1
+
+
+def test_two_reasons_that_hold_an_incident_back_at_once_are_told_once_each() -> None:
+    """Seed 2101650: two lines in each turn, for an hour."""
+    policy = replace(CALM, budget=Budget(sessions_per_hour=2, spacing=0.0))
+    stage = Stage(policy=policy).healthy("a", "b", "c")
+    stage.see(failed("a"), failed("b"), failed("c"))
+    stage.run(1800)
+    told = stage.told(EntryKind.WITHHELD)
+    assert any("budget" in one for one in told)
+    assert any("diagnosing" in one for one in told)
+    assert len(told) < 6
