@@ -306,10 +306,11 @@ class Daemon:
 
     async def _restart(self, attempt: Attempt) -> None:
         """Drain, look once more, restart: as `runtime/restarting.py`."""
-        remedy, against = attempt.remedy, await self._wide_objection(attempt.remedy, self._last)
+        remedy, before = attempt.remedy, self._last
+        against = await self._wide_objection(remedy, before, before)
         if against is None:
             await sleep(self.world, DRAIN)
-            against = await self._wide_objection(remedy, await self._anew())
+            against = await self._wide_objection(remedy, await self._anew(), before)
         if against is not None:
             self._end(attempt, Outcome.WITHHELD, against)
             return
@@ -320,12 +321,14 @@ class Daemon:
         await Wait(self.world, asked, None)
         self._end(attempt, asked.value, "")
 
-    async def _wide_objection(self, remedy: Remedy, seen: Observation | None) -> str | None:
+    async def _wide_objection(self, remedy: Remedy, seen: Observation | None, before: Observation | None) -> str | None:
         if seen is None:
             return None if remedy.forced else "the gateway could not be looked at once more"
         uplink = await self._uplink_reading(FRESH_UPLINK)
         latest = self._last or seen  # the question to the uplink takes its time
-        return gateway_objection(remedy, latest.look, latest.process, uplink, self.policy, self.site.stores)
+        look, process, stores = latest.look, latest.process, self.site.stores
+        restarted = before is not None and _is_other_run(before, latest)
+        return gateway_objection(remedy, look, process, uplink, self.policy, stores, restarted=restarted)
 
     async def _anew(self) -> Observation | None:
         """What a look sees that begins from now on: the next turn's."""
@@ -393,3 +396,8 @@ def _adapter(site: Site, fibers: Fibers) -> WahaGateway | EvolutionGateway:
 
 def _result(remedy: Remedy, outcome: Outcome, detail: str) -> Result:
     return Result(remedy_id=remedy.id, session=remedy.session, kind=remedy.kind, outcome=outcome, detail=detail)
+
+
+def _is_other_run(before: Observation, now: Observation) -> bool:
+    runs = ((before.process.run, now.process.run), (before.look.run, now.look.run))
+    return any(old is not None and new is not None and old != new for old, new in runs)

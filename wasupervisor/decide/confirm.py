@@ -132,6 +132,8 @@ class Wide(Value, frozen=True):
     uplink: Uplink
     policy: Policy
     stores: Stores
+    restarted: bool
+    """Whether the process began anew since the restart was decided, by whomever."""
 
     @property
     def for_process(self) -> bool:
@@ -189,6 +191,7 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
         lambda seen: seen.policy.uplink_watched and seen.uplink.state is UplinkState.UNKNOWN and not seen.for_process,
         "it is not known whether WhatsApp can be reached from here",
     ),
+    WideRow(lambda seen: seen.restarted, "the gateway process was restarted meanwhile"),
     WideRow(lambda seen: seen.for_process and seen.look.reachable is True, "the gateway answers again"),
     WideRow(
         lambda seen: seen.remedy.cause is Reason.GATEWAY_GONE and seen.process.exists is not False,
@@ -231,10 +234,17 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
 
 
 def gateway_objection(
-    remedy: Remedy, look: Look, process: ProcessReading, uplink: Uplink, policy: Policy, stores: Stores = UNWATCHED
+    remedy: Remedy,
+    look: Look,
+    process: ProcessReading,
+    uplink: Uplink,
+    policy: Policy,
+    stores: Stores = UNWATCHED,
+    *,
+    restarted: bool = False,
 ) -> str | None:
     """Why the gateway process is not restarted after all, as a sentence; None: go."""
-    seen = Wide(remedy, look, process, uplink, policy, stores)
+    seen = Wide(remedy, look, process, uplink, policy, stores, restarted)
     for row in GATEWAY_ROWS:
         if _counts(row, remedy) and row.holds(seen):
             return f"{row.text}: {look.detail}" if look.detail and row.tells_detail else row.text

@@ -138,6 +138,7 @@ class Draft:
             made=_made(session, kind, now),
             breaker=breaker,
             withheld="",
+            told_at={},
         )
         self.gateway = replace(
             self.gateway, made=(*(at for at in self.gateway.made if now - at < HOUR), now), last_remedy=now

@@ -135,6 +135,8 @@ class SessionMemory(Value, frozen=True):
     breaker: Breaker = Breaker()
     withheld: str = ""
     """Code of the last withholding in the journal, so that each is told once."""
+    told_at: dict[str, float] = msgspec.field(default_factory=dict)
+    """When each of its withholdings was journaled last, by its code, since the last remedy."""
     refused: bool = False
     """While it has been starting, WhatsApp answered an upgrade with something else than a websocket."""
     fallen: tuple[float, ...] = ()

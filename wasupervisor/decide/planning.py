@@ -21,6 +21,9 @@ from wasupervisor.model.sessions import Condition, Reason, State
 ITS_OWN = frozenset({"lone", "killing", "diagnosed", "mistyped", "breaker", "session_budget"})
 """What stands against one session and not against another: as the canary it would keep all of them waiting."""
 
+TOLD_AGAIN_AFTER = 300.0
+"""Seconds: a reason that comes and goes, as in a fight, is told no more often."""
+
 
 def plan(draft: Draft, scene: Scene) -> None:
     """Ask for the remedy of every session that needs one, the least tried first."""
@@ -93,8 +96,11 @@ def _tell_withheld(draft: Draft, name: str, kind: RemedyKind, block: Block) -> N
             text = f"{kind} of {count(len(incident.sessions), 'session')} is withheld{until}: {block.text}"
             draft.entries.append(replace(entry, text=text, session=None))
     elif session.withheld != block.code:
-        draft.sessions[name] = replace(session, withheld=block.code)
-        draft.entries.append(entry)
+        told_at = {code: at for code, at in session.told_at.items() if draft.now - at < TOLD_AGAIN_AFTER}
+        if block.code not in told_at:
+            told_at[block.code] = draft.now
+            draft.entries.append(entry)
+        draft.sessions[name] = replace(session, withheld=block.code, told_at=told_at)
 
 
 def _withheld_text(session: SessionMemory, kind: RemedyKind, block: Block, scene: Scene) -> str:

@@ -55,10 +55,10 @@ def plan_restart(draft: Draft, scene: Scene) -> None:
         draft.wants_process_restart.extend(wanted.sessions or (ITSELF,))
     for name in wanted.sessions:
         draft.next.setdefault(name, _withheld(block, draft.now))
-    if block.kind is not Kind.TURN and draft.gateway.withheld != block.code:
-        draft.gateway = replace(draft.gateway, withheld=block.code)
-        told = _named(wanted)
-        text = f"{_withheld(block, draft.now)} ({told}: {TABLE[wanted.reason].sentence})"
+    told = draft.gateway.withheld.split()
+    if block.kind is not Kind.TURN and block.code not in told:
+        draft.gateway = replace(draft.gateway, withheld=" ".join((*told, block.code)))
+        text = f"{_withheld(block, draft.now)} ({_named(wanted)}: {TABLE[wanted.reason].sentence})"
         draft.entries.append(_entry(EntryKind.WITHHELD, text, wanted.reason, outcome=block.code))
 
 

@@ -61,13 +61,15 @@ class GatewayRestart:
     async def perform(self, attempt: Attempt, policy: Policy, stores: Callable[[Watch], Awaitable[Stores]]) -> None:
         """Drain, look once more, restart. Nothing is drained that will not be restarted as far as can be seen."""
         remedy, watch = attempt.remedy, attempt.watch
+        before = watch.last
 
         async def objection(readings: Readings | None) -> str | None:
             if readings is None:
                 return None if remedy.forced else UNSEEN
             uplink, beside = await watch.uplink(max_age=FRESH_UPLINK), await stores(watch)
             latest = watch.last or readings  # asking these took its time: the gateway may have answered meanwhile
-            return gateway_objection(remedy, latest.look, latest.process, uplink, policy, beside)
+            restarted = before is not None and _is_other(before, latest)
+            return gateway_objection(remedy, latest.look, latest.process, uplink, policy, beside, restarted=restarted)
 
         try:
             against = await objection(watch.last)

@@ -341,3 +341,12 @@ def test_redis_and_the_disk_are_looked_at_once_more_before_a_restart_of_the_gate
     ordered = replace(HUNG, ordered=True)
     for remedy, against in ((HUNG, alone), (ordered, alone), (replace(ordered, forced=True), forced)):
         assert gateway_objection(remedy, SILENT, THERE, UP, Policy(), stores) == against
+
+
+def test_what_somebody_else_has_restarted_meanwhile_is_not_restarted_by_us() -> None:
+    """Seed 3010691: a fight was over with the process that it was in."""
+    seen = shows(working("a"))
+    assert gateway_objection(FIGHT, seen, THERE, UP, Policy(), restarted=False) is None
+    against = gateway_objection(FIGHT, seen, THERE, UP, Policy(), restarted=True)
+    assert against == "the gateway process was restarted meanwhile"
+    assert gateway_objection(replace(FIGHT, ordered=True), seen, THERE, UP, Policy(), restarted=True) is None

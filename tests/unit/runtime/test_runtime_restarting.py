@@ -220,6 +220,13 @@ async def test_what_answers_while_the_uplink_is_asked_is_left_alone() -> None:
         assert await it.told() == (Outcome.WITHHELD, "the sessions came back by themselves")
 
 
+async def test_what_somebody_restarted_while_it_was_drained_is_left_alone() -> None:
+    async with scene(drain=SHORT) as it:
+        it.process.reading = replace(it.process.reading, pid=4712, born=9.0)
+        assert await it.told() == (Outcome.WITHHELD, "the gateway process was restarted meanwhile")
+        assert it.restarter.made == []
+
+
 async def test_a_stop_while_it_is_drained_withholds_it_at_once() -> None:
     async with scene(drain=3600.0) as it:
         it.performer.start([REMEDY])
