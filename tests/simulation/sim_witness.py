@@ -176,12 +176,10 @@ class Witness:
 
     def _forget_unwritten(self) -> None:
         """What the last life learned and could not write: of what this one sees, it may be a stop by the process."""
-        written_at = self.site.written_at
-        if self._died_since(written_at):
+        if self._died_since(self.site.written_at):
             self._seen_running.clear()
-        for name, at in list(self._stopped_at.items()):
-            unknown = self._known_stopped.get(name, inf) > written_at
-            if unknown and (at > written_at or self._died_since(at)):
+        for name in list(self._stopped_at):
+            if self._known_stopped.get(name, inf) > self.site.written_at:
                 self._known_stopped.pop(name, None)
                 del self._stopped_at[name]
 
