@@ -91,7 +91,7 @@ def measure(keys: int) -> Iterator[str]:
             [
                 f"Best of {TIMES}. {MISTYPED} keys are of a wrong type, and each way of sweeping found just those.",
                 "GET: another client, in a process of its own, about every half millisecond.",
-                "With rests, as the daemon does it: after each call as long as the call took.",
+                "With rests, as the daemon does it: a fifth of each call, and a timer adds up to a millisecond.",
                 "The ratio is that of the time in calls. Call: by the server's own clock; so long others have to wait.",
             ],
         )
