@@ -16,7 +16,7 @@ from sim_jump import jumped, mind
 from sim_site import Site
 from sim_wire import VirtualHttp
 
-from wasupervisor.decide.confirm import gateway_objection, objection
+from wasupervisor.decide.confirm import gateway_objection, is_other_run, objection
 from wasupervisor.decide.hearing import hear
 from wasupervisor.decide.memory import Memory
 from wasupervisor.decide.step import step
@@ -327,7 +327,7 @@ class Daemon:
         uplink = await self._uplink_reading(FRESH_UPLINK)
         latest = self._last or seen  # the question to the uplink takes its time
         look, process, stores = latest.look, latest.process, self.site.stores
-        restarted = before is not None and _is_other_run(before, latest)
+        restarted = before is not None and is_other_run(before, latest)
         return gateway_objection(remedy, look, process, uplink, self.policy, stores, restarted=restarted)
 
     async def _anew(self) -> Observation | None:
@@ -396,8 +396,3 @@ def _adapter(site: Site, fibers: Fibers) -> WahaGateway | EvolutionGateway:
 
 def _result(remedy: Remedy, outcome: Outcome, detail: str) -> Result:
     return Result(remedy_id=remedy.id, session=remedy.session, kind=remedy.kind, outcome=outcome, detail=detail)
-
-
-def _is_other_run(before: Observation, now: Observation) -> bool:
-    runs = ((before.process.run, now.process.run), (before.look.run, now.look.run))
-    return any(old is not None and new is not None and old != new for old, new in runs)

@@ -145,7 +145,7 @@ class StepPromises(Witness):
         for one in decision.health.sessions:
             if one.next is None or " is withheld: " not in one.next:
                 continue
-            code = memory.sessions[one.name].withheld
+            told = bool(memory.sessions[one.name].withheld)
             shared = memory.incident.told if memory.incident is not None else ()
             # Waiting for a turn is no withholding.
             turns = (
@@ -158,8 +158,8 @@ class StepPromises(Witness):
                 "instead",
             )
             if one.next.startswith(RemedyKind.RESTART_GATEWAY):
-                code = memory.gateway.withheld
-            if not code and not shared and not any(turn in one.next for turn in turns):
+                told = bool(memory.gateway.told)
+            if not told and not shared and not any(turn in one.next for turn in turns):
                 self._broken("each withheld remedy has a journal line", f"{one.name}: {one.next}")
 
     def _held(self, before: Memory, decision: Decision) -> None:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import sys
-import threading
 from pathlib import Path
 
-import anyio
 import click
 import msgspec
 
+from wasupervisor.cli.apart import run_apart
 from wasupervisor.cli.client import EXIT_UNWELL, EXIT_USAGE, refuse
 from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.cli.run import settings_reader
 from wasupervisor.cli.telling import WELL, ahead_rows, claim_row, headline, lines_of
 from wasupervisor.config.loading import DEFAULT_FILE
 from wasupervisor.config.problems import ConfigError
-from wasupervisor.config.schema import Settings
 from wasupervisor.model.health import SessionHealth, Status
 from wasupervisor.model.remedies import Remedy
 from wasupervisor.runtime.once import Once, look_once
@@ -46,7 +43,7 @@ def check(
     config = config or (ctx.obj or {}).get("config")
     try:
         settings = settings_reader(config, gateway, url, api_key_env, os.environ)()
-        once = _look(settings)
+        once = run_apart(lambda: look_once(settings))
     except ConfigError as error:
         no_file = config is None and gateway is None and url is None and not DEFAULT_FILE.exists()
         refuse(f"{error}{WITHOUT_FILE if no_file else ''}", EXIT_USAGE)
@@ -59,26 +56,6 @@ def check(
             click.echo(line)
     if once.decision.health.status is not Status.HEALTHY:
         sys.exit(EXIT_UNWELL)
-
-
-def _look(settings: Settings) -> Once:
-    """Look in a thread of its own: the end of a loop waits for a DNS that hangs, and the caller does not."""
-    box: queue.SimpleQueue[Once | BaseException] = queue.SimpleQueue()
-
-    async def look() -> None:
-        box.put(await look_once(settings))
-
-    def run() -> None:
-        try:
-            anyio.run(look)
-        except BaseException as error:
-            box.put(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    found = box.get()
-    if isinstance(found, BaseException):
-        raise found
-    return found
 
 
 def _told(once: Once) -> list[str]:

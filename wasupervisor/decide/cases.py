@@ -154,7 +154,7 @@ def _of_gateway(draft: Draft) -> Iterator[Case]:
     if store_is_red(draft):
         yield Case(AlertKind.STORE_DOWN, now, BEGINS, lasts=policy.failing_after)
     breaker, is_open = gateway.breaker, gateway.breaker.state is BreakerState.OPEN
-    wanted = bool(gateway.withheld) or down_since is not None
+    wanted = bool(gateway.told) or down_since is not None
     if breaker.state is BreakerState.HALF_OPEN or (is_open and (now < breaker.until or wanted)):
         yield Case(AlertKind.BREAKER_OPEN, now, is_open and now < breaker.until)
 

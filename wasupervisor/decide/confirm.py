@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from wasupervisor.decide.asked import FITTING
 from wasupervisor.decide.ladder import rung_for
@@ -231,6 +232,21 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
         "a session works again, so that a restart of the others alone is milder",
     ),
 )
+
+
+class Seen(Protocol):
+    """What a look told of the gateway and of its process."""
+
+    @property
+    def look(self) -> Look: ...
+    @property
+    def process(self) -> ProcessReading: ...
+
+
+def is_other_run(before: Seen, now: Seen) -> bool:
+    """Whether the process began anew between two looks; unknown is not another one."""
+    runs = ((before.process.run, now.process.run), (before.look.run, now.look.run))
+    return any(old is not None and new is not None and old != new for old, new in runs)
 
 
 def gateway_objection(

@@ -319,8 +319,8 @@ class GatewayMemory(Value, frozen=True):
     """No restart of the process before: after one that was withheld by the last look."""
     unmade: int = 0
     """Restarts in a row that were not made after all."""
-    withheld: str = ""
-    """Code of the last withholding in the journal."""
+    told: tuple[str, ...] = ()
+    """Codes of the withholdings of a restart that are in the journal: each is told once for as long as it is wanted."""
     canaries: int = 0
     """Lone canaries in a row that healed nothing."""
     canary_not_before: float = 0.0

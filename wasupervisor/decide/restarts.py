@@ -43,8 +43,8 @@ def plan_restart(draft: Draft, scene: Scene) -> None:
     """Ask for a restart of the gateway process, where something calls for it."""
     wanted = need(draft, scene)
     if wanted is None:
-        if draft.gateway.withheld and not _will_be_wanted(draft):
-            draft.gateway = replace(draft.gateway, withheld="")
+        if draft.gateway.told and not _will_be_wanted(draft):
+            draft.gateway = replace(draft.gateway, told=())
         return
     asked = Asked(wanted, draft, scene)
     block = first_block(asked)
@@ -55,9 +55,9 @@ def plan_restart(draft: Draft, scene: Scene) -> None:
         draft.wants_process_restart.extend(wanted.sessions or (ITSELF,))
     for name in wanted.sessions:
         draft.next.setdefault(name, _withheld(block, draft.now))
-    told = draft.gateway.withheld.split()
+    told = draft.gateway.told
     if block.kind is not Kind.TURN and block.code not in told:
-        draft.gateway = replace(draft.gateway, withheld=" ".join((*told, block.code)))
+        draft.gateway = replace(draft.gateway, told=(*told, block.code))
         text = f"{_withheld(block, draft.now)} ({_named(wanted)}: {TABLE[wanted.reason].sentence})"
         draft.entries.append(_entry(EntryKind.WITHHELD, text, wanted.reason, outcome=block.code))
 
@@ -99,7 +99,7 @@ def book(draft: Draft, asked: Asked) -> str:
         ),
         restarts=(*(at for at in known.restarts if now - at < DAY), now),
         breaker=replace(known.breaker, state=BreakerState.HALF_OPEN) if half_open else known.breaker,
-        withheld="",
+        told=(),
     )
     for name in wanted.sessions:
         draft.next[name] = f"{KIND} is under way"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from msgspec.structs import asdict
 
 from wasupervisor.config.redis_url import Place, redis_address
 from wasupervisor.config.schema import Queue, Redis, Settings
@@ -15,9 +12,10 @@ from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.queue.depth import Depth, depths
 from wasupervisor.queue.retry import Retried, RetryError, journal_text, plan, retry_failed
+from wasupervisor.runtime.wiring import open_redis
 
 if TYPE_CHECKING:
-    from wasupervisor.keyspace.connection import Servers
+    pass
 
 
 class NoQueueError(Exception):
@@ -32,7 +30,7 @@ async def look(settings: Settings, wall: Callable[[], float] = time.time) -> tup
         KeyspaceError: Redis does not answer.
     """
     queue, redis = configured(settings)
-    async with _connected(redis) as servers:
+    async with await open_redis(redis) as servers:
         return await depths(queue.names, queue.prefix, servers.node_of, wall())
 
 
@@ -48,7 +46,7 @@ async def put_back(
     """
     queue, redis = configured(settings, name)
     names = queue.names if name is None else (name,)
-    async with _connected(redis) as servers:
+    async with await open_redis(redis) as servers:
         if servers.is_cluster:
             raise RetryError("failed jobs are not put back in a Redis Cluster: use the application's own tools")
         steps = plan(await depths(names, queue.prefix, servers.node_of, wall()), limit)
@@ -95,15 +93,6 @@ def configured(settings: Settings, name: str | None = None) -> tuple[Queue, Redi
         known = ", ".join(map(repr, settings.queue.names))
         raise NoQueueError(f"{name!r} is no queue of the configuration; `queue.names` has {known}")
     return settings.queue, settings.redis
-
-
-@asynccontextmanager
-async def _connected(redis: Redis) -> AsyncIterator[Servers]:
-    # Only now: whoever watches no Redis shall not carry it.
-    from wasupervisor.keyspace.connection import Tls, connect  # noqa: PLC0415
-
-    async with await connect(redis.url.reveal(), tls=Tls(**asdict(redis.tls))) as servers:
-        yield servers
 
 
 def _client_options(redis: Redis, place: Place) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from wasupervisor.decide.confirm import gateway_objection
+from wasupervisor.decide.confirm import gateway_objection, is_other_run
 from wasupervisor.host.restarter import Restarted, Restarter
 from wasupervisor.model.observation import Stores
 from wasupervisor.model.policy import Policy
@@ -68,7 +68,7 @@ class GatewayRestart:
                 return None if remedy.forced else UNSEEN
             uplink, beside = await watch.uplink(max_age=FRESH_UPLINK), await stores(watch)
             latest = watch.last or readings  # asking these took its time: the gateway may have answered meanwhile
-            restarted = before is not None and _is_other(before, latest)
+            restarted = before is not None and is_other_run(before, latest)
             return gateway_objection(remedy, latest.look, latest.process, uplink, policy, beside, restarted=restarted)
 
         try:
@@ -128,11 +128,6 @@ async def _new_process(watch: Watch, before: Readings | None) -> None:
     while True:
         if seen is not None:
             silent = silent or seen.look.reachable is False
-            if (before is not None and _is_other(before, seen)) or (silent and seen.look.reachable):
+            if (before is not None and is_other_run(before, seen)) or (silent and seen.look.reachable):
                 return
         seen = await watch.next()
-
-
-def _is_other(before: Readings, now: Readings) -> bool:
-    runs = ((before.process.run, now.process.run), (before.look.run, now.look.run))
-    return any(old is not None and new is not None and old != new for old, new in runs)

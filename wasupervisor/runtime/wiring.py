@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import asdict
 
-from wasupervisor.config.schema import RedisRule, Settings, Uplink
+from wasupervisor.config.schema import Redis, Settings, Uplink
 from wasupervisor.gateways.base import open_gateway
 from wasupervisor.host.found import Find
 from wasupervisor.host.process import ProcessWatch
@@ -18,6 +18,7 @@ from wasupervisor.runtime.watch import Watch
 
 if TYPE_CHECKING:
     from wasupervisor.host.forcing import Force
+    from wasupervisor.keyspace.connection import Servers
     from wasupervisor.keyspace.watch import KeyspaceWatch
     from wasupervisor.runtime.backlog import QueueWatch
     from wasupervisor.runtime.restarting import GatewayRestart
@@ -61,27 +62,32 @@ def open_keys(settings: Settings, clock: Callable[[], float]) -> KeyspaceWatch |
     if redis is None:
         return None
     from wasupervisor.keyspace.bull import QueueKeys  # noqa: PLC0415
-    from wasupervisor.keyspace.connection import Tls, connect  # noqa: PLC0415
     from wasupervisor.keyspace.globs import escape  # noqa: PLC0415
     from wasupervisor.keyspace.rules import own_rule  # noqa: PLC0415
     from wasupervisor.keyspace.wanted import Repair, Wanted  # noqa: PLC0415
     from wasupervisor.keyspace.watch import KeyspaceWatch  # noqa: PLC0415
 
-    named = () if queue is None else queue.names
     wanted = Wanted(
         gateway_kind=settings.gateway.kind,
         prefix=redis.prefix,
         repair=Repair(redis.repair),
         sweep_every=redis.sweep_every,
-        own=tuple(own_rule(**_own(one)) for one in redis.rules),
-        queues=tuple(QueueKeys(escape(queue.prefix.encode()), one, None) for one in named) if queue else (),
+        own=tuple(own_rule(**asdict(one)) for one in redis.rules),
+        queues=tuple(QueueKeys(escape(queue.prefix.encode()), one, None) for one in queue.names) if queue else (),
     )
-    address, tls = redis.url.reveal(), Tls(**asdict(redis.tls))
-    return KeyspaceWatch(lambda: connect(address, tls=tls), wanted, clock=clock, wall=time.time, stamp=Stamps())
+    return KeyspaceWatch(lambda: open_redis(redis), wanted, clock=clock, wall=time.time, stamp=Stamps())
 
 
-def _own(rule: RedisRule) -> dict[str, Any]:
-    return asdict(rule)
+async def open_redis(redis: Redis) -> Servers:
+    """The way to Redis, as its section wants it.
+
+    Raises:
+        KeyspaceError: it cannot be opened.
+    """
+    # Only now: whoever watches no Redis shall not carry it.
+    from wasupervisor.keyspace.connection import Tls, connect  # noqa: PLC0415
+
+    return await connect(redis.url.reveal(), tls=Tls(**asdict(redis.tls)))
 
 
 def _open_queues(settings: Settings, keys: KeyspaceWatch | None) -> QueueWatch | None:
