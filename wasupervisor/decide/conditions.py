@@ -32,7 +32,10 @@ MAYBE_STOPPED = frozenset({State.STOPPED, State.UNKNOWN, State.NOT_LOADED})
 CLAIM_TO_WORK = frozenset({Reason.FALSE_WORKING, Reason.FLAPPING, Reason.FIGHT})
 """Causes that hold although the gateway says working."""
 ASKS_UPLINK = frozenset({*WORKED, Condition.FAILING, Condition.UNKNOWN})
-JUDGED_BAD = frozenset({Condition.FAILING, Condition.NEEDS_HUMAN, Condition.FATAL})
+FOR_A_PERSON = frozenset({Condition.NEEDS_HUMAN, Condition.FATAL})
+JUDGED_BAD = frozenset({Condition.FAILING, *FOR_A_PERSON})
+TELLS_NOTHING = frozenset({*AWAY, Condition.UNKNOWN})
+"""Conditions in which nobody can know whether a person has done what was wanted."""
 
 
 def first_sight(sighting: Sighting, scene: Scene) -> SessionMemory:
@@ -301,8 +304,8 @@ def _stopped_cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[Sess
         return memory, Reason.NOT_STARTED if named(name, scene.policy) else Reason.STOPPED
     if memory.run != scene.run:
         wanted = memory.remembered or named(name, scene.policy)
-        if wanted and memory.condition in (Condition.NEEDS_HUMAN, Condition.FATAL):
-            return memory, memory.cause  # a start would only ask for another QR code, and the person is still wanted
+        if wanted and memory.wanted_for is not Reason.NONE:
+            return memory, memory.wanted_for  # a start would only ask for another QR code: the person is still wanted
         return memory, Reason.STOPPED_WITH_PROCESS if wanted else Reason.STOPPED
     if scene.run_known and _lasts_as_stop(memory, scene):
         return replace(memory, operator_stopped=True), Reason.STOPPED
@@ -359,4 +362,12 @@ def _enter(memory: SessionMemory, condition: Condition, cause: Reason, scene: Sc
         breaker = replace(breaker, trips=0)
     if condition is Condition.FATAL and breaker.state is not BreakerState.HELD:
         breaker = replace(breaker, state=BreakerState.HELD)
-    return replace(memory, condition=condition, condition_since=since, cause=cause, breaker=breaker)
+    wanted_for = cause if condition in FOR_A_PERSON else Reason.NONE
+    return replace(
+        memory,
+        condition=condition,
+        condition_since=since,
+        cause=cause,
+        wanted_for=memory.wanted_for if condition in TELLS_NOTHING else wanted_for,
+        breaker=breaker,
+    )

@@ -117,6 +117,8 @@ class SessionMemory(Value, frozen=True):
     condition: Condition = Condition.UNKNOWN
     condition_since: float = 0.0
     cause: Reason = Reason.NONE
+    wanted_for: Reason = Reason.NONE
+    """What a person was wanted for last; kept while it is stopped or not listed, for neither does that work."""
     diagnosed: bool = False
     """The one diagnosing restart of an unexplained failure was made, and it failed again."""
     attempt: Attempt | None = None

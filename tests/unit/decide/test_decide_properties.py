@@ -24,6 +24,9 @@ RESTART, START = RemedyKind.RESTART_SESSION, RemedyKind.START_SESSION
 PARK, GATEWAY = RemedyKind.PARK_SESSION, RemedyKind.RESTART_GATEWAY
 DAY = 86400.0
 
+OF_SESSIONS = tuple(one for one in Reason if one not in (Reason.GATEWAY_GONE, Reason.GATEWAY_HUNG))
+"""Reasons of a session. No adapter says of one that the process is gone or hung; only the decider does, of itself."""
+
 seconds = st.sampled_from([0.0, 0.1, 1.0, 15.0, 60.0, 600.0, 7200.0])
 counts = st.integers(0, 6)
 
@@ -88,7 +91,7 @@ sightings = st.builds(
     Sighting,
     name=st.just("?"),
     state=st.sampled_from([*State, State.STARTING, State.FAILED, State.FAILED, State.STOPPED]),
-    reason=st.sampled_from([*Reason, Reason.RECONNECTING, Reason.UNEXPLAINED, Reason.UNEXPLAINED]),
+    reason=st.sampled_from([*OF_SESSIONS, Reason.RECONNECTING, Reason.UNEXPLAINED, Reason.UNEXPLAINED]),
     claim=st.sampled_from(["", "STARTING"]),
     paired=st.sampled_from([None, True, False]),
     fresh=st.sampled_from([True, True, True, False]),

@@ -230,6 +230,32 @@ def test_what_waited_for_a_person_is_not_started_after_a_restart_of_the_gateway(
     assert stage.session().cause is Reason.QR_WANTED
 
 
+def test_what_waited_for_a_person_and_was_then_not_listed_is_not_started_after_a_restart_of_the_gateway() -> None:
+    """While it was missing it was forgotten what a person was wanted for (seed 4018568)."""
+    stage = Stage().healthy("a", "b")
+    stage.change(wants_qr())
+    stage.run(60)
+    stage.see(working("b"))
+    stage.run(600)
+    assert stage.health().condition is Condition.MISSING
+    stage.begin_anew(stopped("a"), working("b"))
+    stage.run(600)
+    assert stage.made == []
+    assert stage.health().condition is Condition.NEEDS_HUMAN
+    assert stage.session().cause is Reason.QR_WANTED
+
+
+def test_what_a_person_was_wanted_for_is_over_when_it_works() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(wants_qr())
+    stage.run(60)
+    stage.change(working("a"))
+    stage.run(600)
+    stage.begin_anew(stopped("a"), working("b"))
+    stage.run(60)
+    assert [kind for kind, _ in stage.made] == [RemedyKind.START_SESSION]
+
+
 def test_a_stop_in_a_run_that_nobody_can_name_starts_nothing_and_is_not_hidden() -> None:
     stage = Stage(process=None, api=None).healthy("a", "b")
     stage.change(stopped())
