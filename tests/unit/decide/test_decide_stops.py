@@ -253,7 +253,7 @@ def test_what_a_person_was_wanted_for_is_over_when_it_works() -> None:
     stage.run(600)
     stage.begin_anew(stopped("a"), working("b"))
     stage.run(60)
-    assert [kind for kind, _ in stage.made] == [RemedyKind.START_SESSION]
+    assert {kind for kind, _ in stage.made} == {RemedyKind.START_SESSION}
 
 
 def test_a_stop_in_a_run_that_nobody_can_name_starts_nothing_and_is_not_hidden() -> None:
