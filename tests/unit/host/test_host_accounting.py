@@ -10,10 +10,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from host_theatre import Puppet, SteppedClock, Theatre, staged, until
+from host_theatre import Puppet, SteppedClock, Theatre, until
 
 from wasupervisor.host import browsers, proc, survey
 from wasupervisor.host.browsers import session_of
@@ -28,17 +27,6 @@ from wasupervisor.model.usage import Pressure
 pytestmark = pytest.mark.anyio
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def theatre() -> Iterator[Theatre]:
-    with staged() as stage:
-        yield stage
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
 
 
 @pytest.fixture
@@ -532,14 +520,6 @@ async def look():
     sys.stdout.write(msgspec.json.encode(said).decode())
 anyio.run(look)
 """
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """For everybody: what lies above `tmp_path` is the owner's only."""
-    with TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 @pytest.mark.root

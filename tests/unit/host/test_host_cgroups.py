@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from host_theatre import SteppedClock, Theatre, staged
+from host_theatre import SteppedClock, Theatre
 
 from wasupervisor.host.cgroups import SYSTEMD, UNIFIED, Cgroups, Groups, Memory, Mount, members, memory
 from wasupervisor.host.found import Find
@@ -17,12 +17,6 @@ from wasupervisor.host.process import ProcessWatch
 pytestmark = pytest.mark.anyio
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def theatre() -> Iterator[Theatre]:
-    with staged() as stage:
-        yield stage
 
 
 def write(folder: Path, **files: str) -> Path:

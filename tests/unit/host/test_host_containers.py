@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from host_theatre import SteppedClock, Theatre, staged, unprivileged
+from host_theatre import SteppedClock, Theatre, unprivileged
 
 from wasupervisor.host import containers, proc
 from wasupervisor.host.found import Find
@@ -138,17 +138,6 @@ async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     async with serving(tmp_path) as made:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{made.socket}")
         yield made
-
-
-@pytest.fixture
-def theatre() -> Iterator[Theatre]:
-    with staged() as stage:
-        yield stage
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
 
 
 @pytest.fixture

@@ -6,38 +6,17 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import anyio
 import pytest
-from host_theatre import SteppedClock, Theatre, staged, unprivileged
+from host_theatre import SteppedClock, Theatre, unprivileged
 
 from wasupervisor.host import proc
 from wasupervisor.host.found import Find
 from wasupervisor.host.process import ProcessWatch
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def theatre() -> Iterator[Theatre]:
-    with staged() as stage:
-        yield stage
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """For everybody: what lies above `tmp_path` is the owner's only."""
-    with TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
 
 
 def unused_port() -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from host_theatre import Puppet, SteppedClock, Theatre, staged
+from host_theatre import Puppet, SteppedClock, Theatre
 
 from wasupervisor.host import proc
 from wasupervisor.host.found import Find
@@ -17,17 +16,6 @@ from wasupervisor.host.proc import Stat
 from wasupervisor.host.process import ProcessWatch
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def theatre() -> Iterator[Theatre]:
-    with staged() as stage:
-        yield stage
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from host_theatre import Puppet, SteppedClock, Theatre, staged, unprivileged
+from host_theatre import Puppet, SteppedClock, Theatre, unprivileged
 
 from wasupervisor.host import systemctl
 from wasupervisor.host.cgroups import members
@@ -19,17 +19,6 @@ from wasupervisor.host.process import ProcessWatch
 pytestmark = pytest.mark.anyio
 
 Systemctl = Callable[..., str]
-
-
-@pytest.fixture
-def theatre() -> Iterator[Theatre]:
-    with staged() as stage:
-        yield stage
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
 
 
 @pytest.fixture
