@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable
 import anyio
 
 from wasupervisor.simulator.control import Control
+from wasupervisor.simulator.faults import Memory
 from wasupervisor.simulator.kinds import make_world
 from wasupervisor.simulator.server import SimulatedGateway
 
@@ -34,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--uplink-port", type=int, default=0, help="of the stand-in for WhatsApp's websocket")
     parser.add_argument("--api-key", default=None, help="what the gateway asks for; default: no key")
     parser.add_argument("--speed", type=float, default=1.0, help="how many times as fast as the real one")
+    parser.add_argument("--memory", type=int, default=0, help="megabytes that it takes at its start")
     parser.add_argument("--no-keeper", action="store_true", help="a process that ended stays away")
     parser.add_argument("--core", action="store_true", help="WAHA: the old core with one session named default")
     parser.add_argument("--mode", choices=("A", "B"), default="A", help="Evolution: credentials in Redis or PostgreSQL")
@@ -64,6 +66,8 @@ async def main(options: argparse.Namespace) -> int:
         port=options.port,
         uplink_port=options.uplink_port,
     )
+    if options.memory:
+        gateway.apply(Memory(megabytes=options.memory))
     control = Control(gateway, options.control_port)
     if options.mortal:
         world.on_change(lambda: control.exit.set() if world.deaths else None)

@@ -28,6 +28,7 @@ Of what lies around:
     process         `action`: kill (-9), terminate, restart (SIGTERM and start), start, freeze, thaw.
                     `back_after`: seconds until it answers again (default: 1.7 s with a keeper, else never)
     store           `database` and `redis`: up or down (Evolution)
+    memory          the process really takes so many `megabytes` more, until it ends: a leak, a piece at a time
 
 Of the HTTP answers (`path`: a shell pattern on path and query; `method`: a verb or `*`; `times`: null is always):
 
@@ -156,6 +157,12 @@ class Store(Fault, frozen=True, tag="store", kw_only=True):
     redis: Literal["up", "down"] | None = None
 
 
+class Memory(Fault, frozen=True, tag="memory", kw_only=True):
+    """See the module."""
+
+    megabytes: int
+
+
 class Http(Fault, frozen=True, tag="http", kw_only=True):
     """See the module."""
 
@@ -176,7 +183,7 @@ WorldFault: TypeAlias = (
     Failed | Stuck | FalseWorking | Silent | Drop | Unreachable | QrWanted | QrExpired | LoggedOut | Banned | NotLoaded
     | Fight | Claims | Scanned | Stopped | Started | Heard | Healed | Uplink | Process | Store
 )  # fmt: skip
-AnyFault: TypeAlias = WorldFault | Http | HttpCalm
+AnyFault: TypeAlias = WorldFault | Memory | Http | HttpCalm
 
 
 def parse(document: object) -> AnyFault:

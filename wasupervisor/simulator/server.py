@@ -18,8 +18,9 @@ from fnmatch import fnmatchcase
 import anyio
 import anyio.abc
 
+from wasupervisor.simulator.ballast import Ballast
 from wasupervisor.simulator.evolution import EvolutionHttp
-from wasupervisor.simulator.faults import AnyFault, Http, HttpCalm
+from wasupervisor.simulator.faults import AnyFault, Http, HttpCalm, Memory
 from wasupervisor.simulator.happen import AnyWorld, apply
 from wasupervisor.simulator.httpd import Door, Handler, Reply, Request, converse
 from wasupervisor.simulator.uplink import UplinkStandIn
@@ -71,6 +72,7 @@ class SimulatedGateway:
         self._clock = clock
         self._zero = clock() - world.now
         self._faults: list[_ActiveFault] = []
+        self._ballast = Ballast(world)
         self._wake = anyio.Event()
         world.on_change(self._stir)
 
@@ -96,6 +98,8 @@ class SimulatedGateway:
             self._faults.append(active)
             if fault.lasts is not None:
                 self.world.later(fault.lasts, lambda: self._calm(active))
+        elif isinstance(fault, Memory):
+            self._ballast.take(fault.megabytes, fault.lasts)
         elif isinstance(fault, HttpCalm):
             for active in tuple(self._faults):
                 self._calm(active)

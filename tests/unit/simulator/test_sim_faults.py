@@ -13,6 +13,9 @@ from wasupervisor.simulator.kinds import Kind, make_world
 from wasupervisor.simulator.script import demo_script, parse_script
 from wasupervisor.simulator.world import UplinkState
 
+BESIDE_THE_WORLD = faults.Memory | faults.Http | faults.HttpCalm
+"""What happens to the process or its answers, and not in the world."""
+
 
 @pytest.mark.parametrize(
     ("document", "fault"),
@@ -48,7 +51,7 @@ def test_a_wrong_fault_is_told_and_not_guessed(document: object, complaint: str)
 
 
 def test_every_fault_is_explained_where_people_look() -> None:
-    known = {str(kind.__struct_config__.tag) for kind in (*faults.WorldFault.__args__, faults.Http, faults.HttpCalm)}
+    known = {str(kind.__struct_config__.tag) for kind in (*faults.WorldFault.__args__, *BESIDE_THE_WORLD.__args__)}
     told = {
         line.split()[0] for line in (faults.__doc__ or "").splitlines() if line.startswith("    ") and line[4] != " "
     }
@@ -62,7 +65,7 @@ def test_every_fault_happens_or_is_refused_in_words(kind: Kind) -> None:
         fields = {"session": "s1", "state": "refused", "action": "kill", "status": "ODD"}
         document = {name: fields[name] for name in struct.__struct_fields__ if name in fields}
         fault = parse({"fault": struct.__struct_config__.tag, **document})
-        assert not isinstance(fault, faults.Http | faults.HttpCalm)
+        assert not isinstance(fault, BESIDE_THE_WORLD)
         try:
             apply(world, fault)
         except ValueError as refusal:
@@ -103,7 +106,7 @@ def test_the_demo_s_story_fits_its_time_and_its_gateway(kind: Kind, seconds: flo
     world = make_world(kind, script.sessions, speed=script.speed)
     for step in script.steps:
         world.advance(step.at)
-        if step.fault is not None and not isinstance(step.fault, faults.Http | faults.HttpCalm):
+        if step.fault is not None and not isinstance(step.fault, BESIDE_THE_WORLD):
             apply(world, step.fault)
     told = {step.fault.session for step in script.steps if isinstance(step.fault, faults.SessionFault)}
     assert told == set(script.sessions)

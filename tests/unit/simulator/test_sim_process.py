@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -50,6 +51,22 @@ def test_a_mortal_one_dies_as_its_gateway_does(kind: str, action: str, exit_code
     with simulator("--kind", kind, "--mortal", "--speed", "20") as (process, ready):
         post(ready["control_url"] + "/_simulator/fault", {"fault": "process", "action": action})
         assert process.wait(10) == exit_code
+
+
+def resident(process: subprocess.Popen[str]) -> float:
+    """Megabytes."""
+    (line,) = [one for one in Path(f"/proc/{process.pid}/status").read_text().splitlines() if one.startswith("VmRSS")]
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def test_memory_is_really_taken_until_the_gateways_process_ends() -> None:
+    with simulator("--kind", "waha", "--memory", "60", "--speed", "20") as (process, ready):
+        started, fault = resident(process), ready["control_url"] + "/_simulator/fault"
+        post(fault, {"fault": "memory", "megabytes": 40})
+        grown = resident(process)
+        post(fault, {"fault": "process", "action": "kill"})
+        assert grown - started > 35
+        assert grown - resident(process) > 95
 
 
 def test_a_taken_port_ends_in_one_line() -> None:
