@@ -5,7 +5,6 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Callable
 
-import msgspec
 from msgspec.structs import replace
 
 from wasupervisor.model.health import Status
@@ -14,21 +13,12 @@ from wasupervisor.report.board import Board
 from wasupervisor.report.connection import Request, Response
 from wasupervisor.report.document import NOT_YET
 from wasupervisor.report.health_json import MEDIA_TYPE, encode_health_json
+from wasupervisor.report.readiness import MOST_ECHOED, readiness
 
 ALLOWED = ("GET", "HEAD", "OPTIONS")
 
 _SESSION = "/health/sessions/"
 _WELL = (Status.HEALTHY, Status.DEGRADED)
-# Of what a caller sent, in an answer to him.
-_MOST_ECHOED = 64
-
-
-class _Check(msgspec.Struct, frozen=True):
-    """One thing that must hold to be ready."""
-
-    name: str
-    holds: bool
-    told: str
 
 
 class Probes:
@@ -87,8 +77,8 @@ class Probes:
         try:
             policies = [ReadyWhen.parse(text) for text in request.query.get("policy", [])]
         except ValueError as error:
-            return Response.json(400, {"error": f"policy: {str(error)[: 2 * _MOST_ECHOED]}"})
-        checks = self._checks(request.query.get("session", []), policies)
+            return Response.json(400, {"error": f"policy: {str(error)[: 2 * MOST_ECHOED]}"})
+        checks = readiness(self._board, request.query.get("session", []), policies)
         ready = all(check.holds for check in checks)
         verdict = "ready" if ready else "not ready"
         told = "; ".join(check.told for check in checks if check.holds is ready)
@@ -96,39 +86,6 @@ class Probes:
         if "verbose" in request.query:
             lines[:0] = [f"[{'+' if check.holds else '-'}] {check.name}: {check.told}" for check in checks]
         return Response.text(200 if ready else 503, "\n".join(lines))
-
-    def _checks(self, sessions: list[str], policies: list[ReadyWhen]) -> list[_Check]:
-        board, snapshot = self._board, self._board.snapshot
-        shown = board.shown()
-        checks = [_Check("fresh", board.started and not board.is_stale(), board.age())]
-        if board.ending:
-            checks.append(_Check("supervisor", False, shown.why))
-        if board.held is not None:
-            checks.append(_Check("restart", False, board.held))
-        if not sessions and not policies:
-            checks.append(_Check("ready_when", snapshot.document.ready, snapshot.document.ready_why))
-            return checks
-        # The status waits longer than one failed look, so that a probe does not flap with it.
-        silent = shown.status is Status.UNHEALTHY and shown.gateway.reachable is False
-        checks.append(_Check("gateway", not silent, "the gateway does not answer" if silent else "the gateway answers"))
-        checks.extend(self._session_check(name) for name in sessions)
-        checks.extend(
-            _Check(
-                f"policy {policy}",
-                policy.holds(snapshot.usable, snapshot.expected),
-                f"{snapshot.usable} of {snapshot.expected} expected sessions usable, {policy} needed",
-            )
-            for policy in policies
-        )
-        return checks
-
-    def _session_check(self, name: str) -> _Check:
-        session = self._board.snapshot.sessions.get(name)
-        shown = repr(name[:_MOST_ECHOED])
-        if session is None:
-            return _Check("session", False, f"no session {shown} is known")
-        told = f"session {shown} is {session.condition}"
-        return _Check("session", session.usable, told if session.usable else f"{told} ({session.reason})")
 
 
 def _is_session(path: str) -> bool:
