@@ -12,6 +12,7 @@ import logging
 import socket
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import anyio
 import anyio.abc
@@ -30,6 +31,21 @@ _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 _PAUSE_WHEN_OUT_OF_RESOURCES = 0.05
 
 
+class Conversation(Protocol):
+    """With one client, in whatever protocol."""
+
+    scope: anyio.CancelScope
+    busy: bool
+    """The handler is at work: the client waits for us, and not the other way round."""
+
+    async def exchange(self, handle: Callable[[Request], Awaitable[Response]]) -> bool:
+        """Have one request answered; whether there may be another. Raises OSError: the client is gone."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the socket; may be called twice."""
+
+
 class Server:
     """Answers HTTP on any number of listening sockets, which share one cap on connections.
 
@@ -38,12 +54,22 @@ class Server:
     client sends ends the server.
     """
 
-    def __init__(self, handler: Handler, *, limits: Limits | None = None) -> None:
-        """`handler` is called once for each request, HEAD and OPTIONS included; their bodies are dropped here."""
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        limits: Limits | None = None,
+        converse: Callable[[socket.socket, Limits], Conversation] = Connection,
+    ) -> None:
+        """`handler` is called once for each request, HEAD and OPTIONS included; their bodies are dropped here.
+
+        `converse` begins to speak with a new client: HTTP, or what else the port is for.
+        """
         self._handler = handler
+        self._converse = converse
         self._limits = limits or Limits()
         # In the order in which they began to wait for their clients.
-        self._connections: OrderedDict[Connection, None] = OrderedDict()
+        self._connections: OrderedDict[Conversation, None] = OrderedDict()
         self._told_of_failure = False
 
     @property
@@ -80,7 +106,7 @@ class Server:
         if len(self._connections) >= self._limits.connections and not self._drop_oldest():
             client.close()
             return
-        connection = Connection(client, self._limits)
+        connection = self._converse(client, self._limits)
         self._connections[connection] = None
         tasks.start_soon(self._run, connection)
 
@@ -94,7 +120,7 @@ class Server:
                 return True
         return False
 
-    async def _run(self, connection: Connection) -> None:
+    async def _run(self, connection: Conversation) -> None:
         try:
             with connection.scope:
                 while await connection.exchange(self._answer):
