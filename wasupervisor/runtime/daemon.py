@@ -58,6 +58,7 @@ class Opened(NamedTuple):
     state: OpenState
     health: socket.socket
     control: socket.socket
+    agent: socket.socket | None
 
 
 class Daemon:
@@ -194,7 +195,10 @@ class Daemon:
             health = stack.enter_context(listen_tcp(*settings.health.listen, "health.listen"))
             control = stack.enter_context(listen_unix(settings.control.socket, "control.socket"))
             stack.callback(_remove, settings.control.socket)
-            return Opened(watch, state, health, control)
+            agent = None
+            if settings.health.haproxy_agent is not None:
+                agent = stack.enter_context(listen_tcp(*settings.health.haproxy_agent, "health.haproxy_agent"))
+            return Opened(watch, state, health, control, agent)
         return None
 
     async def _live(self, opened: Opened, task_status: TaskStatus[tuple[str, int]]) -> None:
@@ -204,7 +208,7 @@ class Daemon:
             try:
                 self._serve(opened, tasks)
                 self._notifier.ready()
-                task_status.started(self._say_hello(opened.health))
+                task_status.started(self._say_hello(opened.health, opened.agent))
                 await self._turn_until_stopped(parts)
                 await self._finish(parts)
             finally:
@@ -248,13 +252,21 @@ class Daemon:
             "telling people": self._parts.telling.run,
             "the dead man's switch": self._parts.dead_man.run,
         }
+        if opened.agent is not None:
+            from wasupervisor.report.agent import LIMITS, LineConnection  # noqa: PLC0415 - most have no HAProxy
+
+            line_server = Server(publisher.agent(), limits=LIMITS, converse=LineConnection)
+            side_work["the HAProxy agent"] = functools.partial(line_server.serve, opened.agent)
         for name, work in side_work.items():
             tasks.start_soon(functools.partial(tend, name, work), name=name)
 
-    def _say_hello(self, health: socket.socket) -> tuple[str, int]:
-        gateway, (host, port) = self._begun_with.gateway, health.getsockname()[:2]
+    def _say_hello(self, health: socket.socket, agent: socket.socket | None) -> tuple[str, int]:
+        gateway = self._begun_with.gateway
         log.info("wasupervisor %s watches %s %s", __version__, gateway.kind, gateway.url)
-        log.info("health: http://%s:%d/health", f"[{host}]" if ":" in host else host, port)
+        log.info("health: http://%s/health", _where(health))
+        if agent is not None:
+            log.info("HAProxy's agent-check: %s", _where(agent))
+        host, port = health.getsockname()[:2]
         return host, port
 
     async def _turn_until_stopped(self, parts: Parts) -> None:
@@ -316,3 +328,8 @@ class Daemon:
 def _remove(socket_file: Path) -> None:
     with suppress(OSError):
         socket_file.unlink()
+
+
+def _where(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

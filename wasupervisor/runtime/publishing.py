@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from wasupervisor import __version__
 from wasupervisor.config.schema import Settings
@@ -21,6 +22,9 @@ from wasupervisor.runtime.redis_part import notes_of_keys, queue_part, redis_par
 from wasupervisor.runtime.state import OpenState
 from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.watch import Readings
+
+if TYPE_CHECKING:
+    from wasupervisor.report.agent import Agent
 
 
 class Publisher:
@@ -54,6 +58,12 @@ class Publisher:
     def use(self, settings: Settings) -> None:
         """Report as these settings want it; where the file is and whether names are hashed is decided at the start."""
         self._settings = settings
+
+    def agent(self) -> Agent:
+        """What HAProxy's agent-check is answered by."""
+        from wasupervisor.report.agent import Agent  # noqa: PLC0415 - most have no HAProxy
+
+        return Agent(self._board)
 
     @property
     def document(self) -> Document:

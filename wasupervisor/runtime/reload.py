@@ -31,6 +31,7 @@ AT_START = (
     "health.listen",
     "health.file",
     "health.names",
+    "health.haproxy_agent",
     "control.socket",
     "state.directory",
     "log.format",
