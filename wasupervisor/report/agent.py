@@ -27,6 +27,7 @@ LIMITS = Limits(head=512, head_deadline=0.5, write_deadline=2.0)
 costs. HAProxy asks every 2 s and waits no longer than that."""
 
 _LINGER_READS = 8
+_LINGER_READ = 65536
 # HAProxy shows no more of it.
 _LONGEST_REASON = 120
 
@@ -145,7 +146,7 @@ class LineConnection:
         with contextlib.suppress(BlockingIOError):
             self._socket.shutdown(socket.SHUT_WR)
             for _ in range(_LINGER_READS):
-                if not self._socket.recv(self._limits.head):
+                if not self._socket.recv(_LINGER_READ):
                     return
 
 
