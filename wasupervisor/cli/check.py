@@ -42,7 +42,7 @@ def check(
     """Look once, decide, do nothing; say what would be done and why. Exit status 0 when all is well, 1 when not."""
     config = config or (ctx.obj or {}).get("config")
     try:
-        settings = settings_reader(config, gateway, url, api_key_env, os.environ)()
+        settings = settings_reader(config, gateway, url, api_key_env, os.environ, token=False)()
         once = run_apart(lambda: look_once(settings))
     except ConfigError as error:
         no_file = config is None and gateway is None and url is None and not DEFAULT_FILE.exists()

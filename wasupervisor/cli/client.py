@@ -21,6 +21,7 @@ from wasupervisor.config.problems import ConfigError
 EXIT_UNWELL = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
+HTTP_FORBIDDEN = 403
 
 ANSWER_WITHIN = 60.0
 
@@ -92,10 +93,13 @@ class Client:
             absent = isinstance(error, FileNotFoundError | ConnectionRefusedError)
             raise (AbsentError if absent else Refusal)(text, EXIT_UNREACHABLE) from None
         try:
-            return answer.status, json.loads(body)
+            told = json.loads(body)
         except ValueError:
             text = body[:200].decode(errors="replace").strip()
             refuse(f"the daemon could not answer ({answer.status}): {text}", EXIT_UNWELL)
+        if answer.status == HTTP_FORBIDDEN:
+            refuse(f"the daemon cannot be reached at {self._file}: {told['error']}", EXIT_UNREACHABLE)
+        return answer.status, told
 
 
 class _Connection(http.client.HTTPConnection):

@@ -27,8 +27,11 @@ def config_group() -> None:
 def validate_command(context: click.Context, config: Path | None) -> None:
     """Tell everything that is wrong with the file; nothing is started or asked."""
     loaded = _read(context, config)
-    for problem in _missing(loaded):
-        click.echo(f"warning: {problem}", err=True)
+    problems = _of_secrets(loaded)
+    for problem in problems:
+        click.echo(f"warning: {problem}" if problem.absent else str(problem), err=True)
+    if not all(problem.absent for problem in problems):
+        context.exit(2)
     for note in notes_of(loaded.settings):
         click.echo(f"note: {note}", err=True)
     click.echo(f"{click.format_filename(loaded.file)} is valid")
@@ -69,8 +72,8 @@ def _read(context: click.Context, config: Path | None) -> Loaded:
         context.exit(2)
 
 
-def _missing(loaded: Loaded) -> tuple[Problem, ...]:
-    """The secrets that `run` would miss."""
+def _of_secrets(loaded: Loaded) -> tuple[Problem, ...]:
+    """What is wrong with secrets: those that only `run` would miss, and those that nobody can use."""
     try:
         resolve_secrets(loaded, os.environ)
     except ConfigError as error:

@@ -69,15 +69,23 @@ def _leave(_number: int, _frame: object) -> NoReturn:
 
 
 def settings_reader(
-    config: Path | None, gateway: str | None, url: str | None, api_key_env: str | None, environ: Mapping[str, str]
+    config: Path | None,
+    gateway: str | None,
+    url: str | None,
+    api_key_env: str | None,
+    environ: Mapping[str, str],
+    *,
+    token: bool = True,
 ) -> Callable[[], Settings]:
     """How the settings are read: from a file, or, for a first look, from the command line alone.
+
+    `token`: with that of the changing verbs, which only the daemon needs.
 
     Raises:
         ConfigError: both are asked for.
     """
     if gateway is None and url is None and api_key_env is None:
-        return functools.partial(load, config or DEFAULT_FILE, environ)
+        return functools.partial(load, config or DEFAULT_FILE, environ, token=token)
     if config is not None:
         text = "cannot be used together with --gateway, --url or --api-key-env: leave it out, or these"
         raise ConfigError((Problem("", None, None, "-c", text),))

@@ -70,6 +70,10 @@ class Place(NamedTuple):
     name: str = ""
 
 
+class FilledIn(NamedTuple):
+    """Stands at a field that is no key: nobody writes it, it comes from a file that a key names."""
+
+
 class Field(NamedTuple):
     """Everything that is known of one key."""
 
@@ -100,8 +104,12 @@ class Field(NamedTuple):
 
 
 def fields_of(section: type[Section]) -> tuple[Field, ...]:
-    """The fields of a section in their order."""
-    return tuple(_field(info) for info in msgspec.structs.fields(section))
+    """The fields of a section in their order, but for what is filled in."""
+    return tuple(_field(info) for info in msgspec.structs.fields(section) if not _is_filled_in(info))
+
+
+def _is_filled_in(info: msgspec.structs.FieldInfo) -> bool:
+    return any(isinstance(note, FilledIn) for note in get_args(info.type)[1:])
 
 
 def _field(info: msgspec.structs.FieldInfo) -> Field:

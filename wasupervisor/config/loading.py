@@ -8,8 +8,7 @@ load             both, for the daemon's start and its reload
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +19,13 @@ from wasupervisor.config.document import parse, read_text
 from wasupervisor.config.places import Places
 from wasupervisor.config.problems import ConfigError, Problem
 from wasupervisor.config.reading import Reading
-from wasupervisor.config.rules import RefusedError, Scalar
+from wasupervisor.config.rules import RefusedError
 from wasupervisor.config.schema import RedisTls, Settings
 from wasupervisor.config.secret import Secret
-from wasupervisor.config.texts import SecretText
+from wasupervisor.config.secret_files import AbsentError, read_key, read_token
 
 DEFAULT_FILE = Path("/etc/wasupervisor/config.yaml")
-_LARGEST_SECRET = 16 * 1024
+_SECRET_FILES = ("gateway.api_key_file", "control.token_file")
 _OPTIONS = {"gateway.kind": "--gateway", "gateway.url": "--url", "gateway.api_key": "--api-key-env"}
 
 
@@ -38,8 +37,8 @@ class Loaded(NamedTuple):
     missing_secrets: tuple[Problem, ...]
     """Of variables that are not set: a warning for `config validate`, an error for `run`."""
     file: Path
-    key_file_at: tuple[int, int] | None
-    """Line and column of gateway.api_key_file."""
+    at: Mapping[str, tuple[int, int]]
+    """Line and column of the keys that name a file with a secret."""
 
 
 def read(file: Path, environ: Mapping[str, str], places: Places | None = None) -> Loaded:
@@ -52,32 +51,40 @@ def read(file: Path, environ: Mapping[str, str], places: Places | None = None) -
     settings = reading.settings(parse(read_text(file), str(file)))
     if settings is None:
         raise ConfigError(tuple(reading.problems))
-    at = reading.marks.get("gateway.api_key_file")
-    mark = None if at is None else (at.start_mark.line + 1, at.start_mark.column + 1)
-    return Loaded(settings, tuple(reading.missing), file, mark)
+    marks = {path: reading.marks[path].start_mark for path in _SECRET_FILES if path in reading.marks}
+    at = {path: (mark.line + 1, mark.column + 1) for path, mark in marks.items()}
+    return Loaded(settings, tuple(reading.missing), file, at)
 
 
-def resolve_secrets(loaded: Loaded, environ: Mapping[str, str]) -> Settings:
+def resolve_secrets(loaded: Loaded, environ: Mapping[str, str], *, token: bool = True) -> Settings:
     """The settings with the secrets that lie in files: `gateway.api_key` is then set, wherever it came from.
 
-    The files of `redis.tls` are not read, but their names are then whole.
+    The files of `redis.tls` are not read, but their names are then whole. `token`: with `control.token`, which only
+    the daemon itself needs.
 
     Raises:
         ConfigError: a variable is not set, or a file cannot be read or holds no key.
     """
-    problems = list(loaded.missing_secrets)
+    problems = [problem._replace(absent=True) for problem in loaded.missing_secrets]
     settings = loaded.settings
-    name = settings.gateway.api_key_file
-    if name is not None:
-        path = secret_path(name, loaded.file, environ)
+
+    def secret_in(name: Path | None, key: str, read_file: Callable[[Path], Secret]) -> Secret | None:
+        if name is None:
+            return None
         try:
-            key = _secret_of(path)
+            return read_file(secret_path(name, loaded.file, environ))
         except RefusedError as refusal:
-            line, column = loaded.key_file_at or (None, None)
-            problems.append(Problem(str(loaded.file), line, column, "gateway.api_key_file", f"cannot {refusal}"))
-        else:
-            gateway = msgspec.structs.replace(settings.gateway, api_key=key)
-            settings = msgspec.structs.replace(settings, gateway=gateway)
+            line, column = loaded.at.get(key, (None, None))
+            absent = isinstance(refusal, AbsentError)
+            problems.append(Problem(str(loaded.file), line, column, key, f"cannot {refusal}", absent))
+            return None
+
+    if (api_key := secret_in(settings.gateway.api_key_file, "gateway.api_key_file", read_key)) is not None:
+        gateway = msgspec.structs.replace(settings.gateway, api_key=api_key)
+        settings = msgspec.structs.replace(settings, gateway=gateway)
+    if token:
+        found = secret_in(settings.control.token_file, "control.token_file", read_token)
+        settings = msgspec.structs.replace(settings, control=msgspec.structs.replace(settings.control, token=found))
     if problems:
         raise ConfigError(tuple(problems))
     if settings.redis is not None:
@@ -91,13 +98,13 @@ def _whole_names(tls: RedisTls, config: Path, environ: Mapping[str, str]) -> Red
     return RedisTls(**{field: name and secret_path(name, config, environ) for field, name in names.items()})
 
 
-def load(file: Path, environ: Mapping[str, str], places: Places | None = None) -> Settings:
-    """Everything that the daemon needs, or nothing.
+def load(file: Path, environ: Mapping[str, str], places: Places | None = None, *, token: bool = True) -> Settings:
+    """Everything that the daemon needs, or nothing. `token`: as of `resolve_secrets`.
 
     Raises:
         ConfigError: with everything that is wrong.
     """
-    return resolve_secrets(read(file, environ, places), environ)
+    return resolve_secrets(read(file, environ, places), environ, token=token)
 
 
 def from_arguments(
@@ -133,27 +140,6 @@ def secret_path(name: Path, config: Path, environ: Mapping[str, str]) -> Path:
     """
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     return (Path(credentials) if credentials else config.parent) / name
-
-
-def _secret_of(path: Path) -> Secret:
-    """The key in a file, without the line break at its end.
-
-    Raises:
-        RefusedError: it cannot be read, or holds none.
-    """
-    try:
-        # A FIFO would be waited for, and a device might never end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise RefusedError(f"be read: {path} is no regular file")
-        with path.open("rb") as file:
-            text = file.read(_LARGEST_SECRET).decode().strip()
-    except UnicodeDecodeError:
-        raise RefusedError(f"be read: {path} holds no text") from None
-    except (OSError, ValueError) as error:
-        raise RefusedError(f"be read: {path}: {getattr(error, 'strerror', None) or 'malformed name'}") from None
-    if not text:
-        raise RefusedError(f"be used: {path} is empty; write the key into it")
-    return SecretText().read(Scalar(text, "str"))
 
 
 def _mapping(**values: yaml.Node) -> yaml.MappingNode:

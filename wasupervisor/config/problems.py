@@ -17,6 +17,8 @@ class Problem(NamedTuple):
     """The key, as in `recovery.breaker.open_for`; empty for the file as a whole."""
     text: str
     """Begins with 'cannot' and says what to do."""
+    absent: bool = False
+    """Nothing is wrong with what is written: a secret is not there, or not for us to read."""
 
     def __str__(self) -> str:
         where = self.source if self.line is None else f"{self.source}:{self.line}:{self.column}"

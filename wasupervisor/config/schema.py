@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from wasupervisor.config.fields import Complaint, Example, ListOf, Place, Section
+from wasupervisor.config.fields import Complaint, Example, FilledIn, ListOf, Place, Section
 from wasupervisor.config.globs import MOST_STARS, OURS, literal_beginning, stars_in
 from wasupervisor.config.recovery import Recovery
 from wasupervisor.config.redis_url import RedisUrl
@@ -306,8 +306,12 @@ class Control(Section, frozen=True, kw_only=True):
         "/run/wasupervisor/control.sock"
     )
     token_file: Annotated[
-        Path | None, PathName(relative=True), "set it to allow changing verbs on the health port too"
+        Path | None,
+        PathName(relative=True),
+        "a file with a token, by which commands are taken on the health port too; null: only on the socket",
+        Example("/etc/wasupervisor/control.token"),
     ] = None
+    token: Annotated[Secret | None, FilledIn()] = None
 
 
 class JournalLimits(Section, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http
+import re
 import socket
 import struct
 import time
@@ -17,12 +18,17 @@ import msgspec
 
 # pid, uid and gid as the kernel gives them: unix(7), SO_PEERCRED.
 _CREDENTIALS = struct.Struct("3i")
+# Linux 4.13 and later; Python has no name for it. At most 1024 bytes can be asked for: 256 groups.
+_PEER_GROUPS = 59
+_MOST_GROUPS = 1024
 # How long, and for how many reads, the rest of a refused request is thrown away. A close with unread input makes the
 # kernel send a reset, and the client loses the answer that says why (RFC 9112, 9.6).
 _LINGER = 1.0
 _LINGER_READS = 128
 _LINGER_READ = 65536
 _CAN_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
+# h11 quotes the line that it cannot read, and that may be one with a token in it.
+_QUOTED = re.compile(r":?\s*(bytearray\(|b['\"]).*", re.DOTALL)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -45,6 +51,8 @@ class Credentials(msgspec.Struct, frozen=True):
     pid: int
     uid: int
     gid: int
+    groups: tuple[int, ...] = ()
+    """The further groups of the process; none where there are more than 256, or the kernel does not tell."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -60,6 +68,12 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes
     peer: Credentials | None
     """None on TCP."""
+    address: str | None = None
+    """The client's, on TCP; empty for one that is gone already."""
+
+    def __repr__(self) -> str:
+        """Without what may be a token."""
+        return f"Request({self.method} {self.path})"
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -101,7 +115,8 @@ class Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head)
         self._served = False
         client.setblocking(False)
-        self._peer = _prepare(client)
+        self._peer = _credentials(client) if client.family == socket.AF_UNIX else None
+        self._address = None if self._peer else _prepare(client)
 
     async def exchange(self, handle: Callable[[Request], Awaitable[Response]]) -> bool:
         """Read a request, have it answered, send the answer. False when the connection is done.
@@ -158,8 +173,12 @@ class Connection:
         return event
 
     async def _read_body(self, head: h11.Request) -> bytes:
-        announced = dict(head.headers).get(b"content-length", b"0")
-        if int(announced) > self._limits.body:
+        headers = dict(head.headers)
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            # A proxy before us may have believed the other one, and what follows is a request hidden from it
+            # (RFC 9112, 6.3).
+            raise _Refused(400, "no valid HTTP request: both Content-Length and Transfer-Encoding")
+        if int(headers.get(b"content-length", b"0")) > self._limits.body:
             raise self._body_too_large()
         body = bytearray()
         with anyio.move_on_after(self._limits.head_deadline) as slow:
@@ -188,6 +207,7 @@ class Connection:
             headers=headers,
             body=body,
             peer=self._peer,
+            address=self._address,
         )
 
     def _has_begun(self) -> bool:
@@ -200,7 +220,7 @@ class Connection:
         except h11.RemoteProtocolError as error:
             if error.error_status_hint == http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
                 raise self._head_too_large() from None
-            raise _Refused(error.error_status_hint, f"no valid HTTP request: {error}") from None
+            raise _Refused(error.error_status_hint, f"no valid HTTP request: {_QUOTED.sub('', str(error))}") from None
 
     def _head_too_large(self) -> _Refused:
         return _Refused(431, f"the head of the request is larger than {self._limits.head} bytes")
@@ -259,15 +279,21 @@ class Connection:
                     return
 
 
-def _prepare(client: socket.socket) -> Credentials | None:
-    """Who stands at the other end, on a Unix socket; on TCP, small answers are sent without delay."""
-    if client.family == socket.AF_UNIX:
-        return Credentials(
-            *_CREDENTIALS.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-        )
+def _credentials(client: socket.socket) -> Credentials:
+    """Who stands at the other end of a Unix socket."""
+    pid, uid, gid = _CREDENTIALS.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    groups = b""
+    with contextlib.suppress(OSError):
+        groups = client.getsockopt(socket.SOL_SOCKET, _PEER_GROUPS, _MOST_GROUPS)
+    return Credentials(pid, uid, gid, struct.unpack(f"{len(groups) // 4}I", groups))
+
+
+def _prepare(client: socket.socket) -> str:
+    """Have small answers sent without delay on TCP, and give the client's address."""
     with contextlib.suppress(OSError):  # it is gone already: its first read says so
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return None
+        return str(client.getpeername()[0])
+    return ""
 
 
 def _origin_form(target: str) -> str:

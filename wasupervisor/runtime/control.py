@@ -1,4 +1,4 @@
-"""The changing verbs, on the control socket only: file permissions and peer credentials guard it."""
+"""The changing verbs, for whoever was let in: by control_peers.py on the socket, by control_token.py on the port."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ STATUS_OF: dict[Verdict, int] = {
     Verdict.UNKNOWN_SESSION: 404,
 }
 
+HISTORY = "/history"
+RETRY_FAILED = "/queue/retry-failed"
+
 HISTORY_LIMIT = 10_000
 REASON_LIMIT = 500
 """Characters of a pause's reason: it stands in the state, in the journal and in the health document."""
@@ -61,7 +64,7 @@ class RetryWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Daemon(Protocol):
-    """What the control socket needs of the daemon."""
+    """What the verbs need of the daemon."""
 
     async def reload(self) -> Reloaded:
         """Read the configuration again."""
@@ -99,7 +102,7 @@ _Verb = Callable[[Request, str, Wish], Awaitable[Response]]
 
 
 class Control:
-    """Answers on the control socket; what is not a verb goes to the read-only routes."""
+    """Answers whoever was let in; what is not a verb goes to the read-only routes."""
 
     def __init__(
         self,
@@ -126,15 +129,20 @@ class Control:
             (re.compile("/reload"), self._reload),
         )
 
+    def knows(self, path: str) -> bool:
+        """Whether this is a verb's path, and none of the read-only routes."""
+        fixed = path in (HISTORY, RETRY_FAILED) or path.startswith(PREFIX)
+        return fixed or any(one.fullmatch(path) for one in (self._qr, *(pattern for pattern, _verb in self._verbs)))
+
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
-        if request.path == "/history":
+        if request.path == HISTORY:
             return await self._history(request) if request.method in ("GET", "HEAD") else _only("GET, HEAD")
         if (asked := self._qr.fullmatch(request.path)) is not None:
             return await self._show_qr(request, unquote(asked[1])) if request.method == "GET" else _only("GET")
         if request.path.startswith(PREFIX):
             return await answer_redis(request, self._daemon.redis_orders(await _who(request)))
-        if request.path == "/queue/retry-failed":
+        if request.path == RETRY_FAILED:
             return await self._retry_failed(request) if request.method == "POST" else _only("POST")
         for pattern, verb in self._verbs:
             match = pattern.fullmatch(request.path)
@@ -276,9 +284,9 @@ def _body(reply: Reply) -> dict[str, object]:
 
 
 async def _who(request: Request) -> str:
-    """The user who asks, by the peer credentials of the socket."""
+    """The user who asks, by the peer credentials of the socket; of who has the token, the address."""
     if request.peer is None:
-        return ""
+        return f"the token, from {request.address}"
     with anyio.move_on_after(NAME_WITHIN):
         return await to_thread.run_sync(_name_of, request.peer.uid, abandon_on_cancel=True)
     return f"uid {request.peer.uid}"

@@ -23,6 +23,8 @@ from wasupervisor.host.moments import boottime
 from wasupervisor.model.journal import Entry, EntryKind, Recorded
 from wasupervisor.report.http import Server
 from wasupervisor.runtime.control import Control
+from wasupervisor.runtime.control_peers import Peers, SocketDoor
+from wasupervisor.runtime.control_token import TokenDoor
 from wasupervisor.runtime.parts import Parts
 from wasupervisor.runtime.qr import fetch_qr, qr_entry
 from wasupervisor.runtime.reload import Reloaded, Reloader
@@ -243,9 +245,16 @@ class Daemon:
             read_only=publisher.operator_probes,
             answer_within=lambda: self._reloader.settings.gateway.timeout + ORDER_MARGIN,
         )
+        on_socket = SocketDoor(verbs, Peers.of(opened.control))
+        on_port = TokenDoor(
+            verbs,
+            read_only=publisher.probes,
+            token=lambda: self._reloader.settings.control.token,
+            clock=self._clock,
+        )
         side_work: dict[str, Callable[[], Awaitable[None]]] = {
-            "the health port": functools.partial(Server(publisher.probes).serve, opened.health),
-            "the control socket": functools.partial(Server(verbs).serve, opened.control),
+            "the health port": functools.partial(Server(on_port).serve, opened.health),
+            "the control socket": functools.partial(Server(on_socket).serve, opened.control),
             "reloading": self._reloader.run,
             "pruning the journal": self._prune,
             "recording for replay": self._parts.recording.run,
@@ -264,6 +273,8 @@ class Daemon:
         gateway = self._begun_with.gateway
         log.info("wasupervisor %s watches %s %s", __version__, gateway.kind, gateway.url)
         log.info("health: http://%s/health", _where(health))
+        if self._begun_with.control.token is not None:
+            log.info("commands are taken there too, with the token of control.token_file")
         if agent is not None:
             log.info("HAProxy's agent-check: %s", _where(agent))
         host, port = health.getsockname()[:2]

@@ -102,8 +102,6 @@ def test_nobody_is_told_of_a_floor_above_a_default(load_section: Load) -> None:
     ("text", "path"),
     [
         ("vault: {}", "vault"),
-        ("health: {haproxy_agent: 127.0.0.1:8091}", "health.haproxy_agent"),
-        ("control: {token_file: /t}", "control.token_file"),
     ],
 )
 def test_what_no_room_acts_on_yet_is_told(load_section: Load, text: str, path: str) -> None:
