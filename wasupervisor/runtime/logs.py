@@ -1,6 +1,6 @@
-"""Where log lines go: as text on a terminal, with priorities under systemd, as JSON otherwise.
+"""Where log lines go: as text on a terminal, with their fields to systemd's journal, as JSON otherwise.
 
-Lines are written by a thread of their own, so that a stuck pipe or terminal never stops the daemon.
+Lines are written by a thread of their own, so that a stuck pipe, terminal or journal never stops the daemon.
 """
 
 from __future__ import annotations
@@ -8,20 +8,30 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import queue
 import sys
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 from wasupervisor.model.journal import Entry
+from wasupervisor.runtime.journald import PRIORITIES, SOCKET, JournalSink, entry_fields, is_journal, prefixed
 
 QUEUE_SIZE = 10_000
 
-PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
-"""Of sd-daemon(3): systemd reads them as `<N>` before a line."""
+
+class Sink(Protocol):
+    """Where lines go. `Any` is what `encode` makes of a record, and `write` takes."""
+
+    def encode(self, record: logging.LogRecord) -> Any:
+        """Finish a line, in the thread that logs."""
+
+    def write(self, line: Any) -> None:
+        """Write it, in the thread of the log: it may wait. Never raises for a reader that has gone away."""
+
+    def close(self) -> None:
+        """Nothing follows."""
 
 
 class Logs:
@@ -31,10 +41,10 @@ class Logs:
         """Begin to log; `stream` defaults to standard error, and where that is closed to nowhere."""
         stream = stream or sys.stderr
         # Finished lines: logging.handlers would queue records, format each twice, and bring pickle along (0.4 MB).
-        self._waiting: queue.Queue[str | None] = queue.Queue(QUEUE_SIZE)
-        self._front = _Front(self._waiting)
-        self._front.setFormatter(_formatter(_form(form, environ, stream)))
-        self._writer = threading.Thread(target=_write, args=(self._waiting, stream), name="log", daemon=True)
+        self._waiting: queue.Queue[Any] = queue.Queue(QUEUE_SIZE)
+        sink = _sink(form, environ, stream)
+        self._front = _Front(self._waiting, sink)
+        self._writer = threading.Thread(target=_write, args=(self._waiting, sink), name="log", daemon=True)
         self._root = logging.getLogger()
         self._root.addHandler(self._front)
         self.set_level(level)
@@ -60,41 +70,53 @@ class Logs:
 
 def log_entry(logger: logging.Logger, entry: Entry) -> None:
     """Write one journal entry to the log as well."""
-    fields = {
-        "session": entry.session,
-        "kind": entry.kind,
-        "reason": entry.reason,
-        "remedy": entry.remedy,
-        "outcome": entry.outcome,
-    }
     told = f"{entry.session}: {entry.text}" if entry.session else entry.text
-    logger.log(logging.WARNING if entry.warn else logging.INFO, "%s", told, extra={"fields": fields})
+    logger.log(logging.WARNING if entry.warn else logging.INFO, "%s", told, extra={"entry": entry})
 
 
-def _write(waiting: queue.Queue[str | None], stream: TextIO | None) -> None:
-    """Write line by line, until None comes. A reader that has gone away is no reason to stop."""
+def _write(waiting: queue.Queue[Any], sink: Sink) -> None:
+    """Write line by line, until None comes."""
     while (line := waiting.get()) is not None:
-        if stream is not None:
+        sink.write(line)
+    sink.close()
+
+
+class _StreamSink:
+    """Lines as text. A reader that has gone away is no reason to stop."""
+
+    def __init__(self, form: str, stream: TextIO | None) -> None:
+        self._formatter = _formatter(form)
+        self._stream = stream
+
+    def encode(self, record: logging.LogRecord) -> str:
+        return self._formatter.format(record)
+
+    def write(self, line: str) -> None:
+        if self._stream is not None:
             with contextlib.suppress(OSError, ValueError):
-                stream.write(f"{line}\n")
-                stream.flush()
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
+
+    def close(self) -> None:
+        pass
 
 
 class _Front(logging.Handler):
     """Puts a line into the queue, or drops it: it never waits."""
 
-    def __init__(self, waiting: queue.Queue[str | None]) -> None:
+    def __init__(self, waiting: queue.Queue[Any], sink: Sink) -> None:
         super().__init__()
         self.lost = 0
         self._told = 0
         self._waiting = waiting
+        self._sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             if self.lost > self._told:
-                self._waiting.put_nowait(self.format(self._lost_lines()))
+                self._waiting.put_nowait(self._sink.encode(self._lost_lines()))
                 self._told = self.lost
-            self._waiting.put_nowait(self.format(record))
+            self._waiting.put_nowait(self._sink.encode(record))
         except queue.Full:
             self.lost += 1
         except Exception:
@@ -114,8 +136,7 @@ class _Text(logging.Formatter):
 
 class _Systemd(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        priority = PRIORITIES.get(record.levelno, 6)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+        return prefixed(PRIORITIES.get(record.levelno, 6), super().format(record))
 
 
 class _Json(logging.Formatter):
@@ -126,26 +147,24 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": super().format(record),
         }
-        fields = getattr(record, "fields", None) or {}
-        line.update({key: value for key, value in fields.items() if value not in (None, "none")})
+        entry: Entry | None = getattr(record, "entry", None)
+        line.update({} if entry is None else entry_fields(entry))
         return json.dumps(line, ensure_ascii=False)
+
+
+def _sink(form: str, environ: Mapping[str, str], stream: TextIO | None) -> Sink:
+    form = _form(form, environ, stream)
+    if form == "journal" and stream is not None and is_journal(environ, stream):
+        return JournalSink(stream, SOCKET)
+    return _StreamSink(form, stream)
 
 
 def _form(form: str, environ: Mapping[str, str], stream: TextIO | None) -> str:
     if form != "auto" or stream is None:
         return form
-    if _is_journal(environ, stream):
+    if is_journal(environ, stream):
         return "journal"
     return "text" if stream.isatty() else "json"
-
-
-def _is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
-    """Whether the stream goes to systemd's journal: systemd.exec(5), JOURNAL_STREAM."""
-    try:
-        status = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return False
-    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _formatter(form: str) -> logging.Formatter:
