@@ -369,6 +369,7 @@ class Site:
             return
         if isinstance(world, WahaWorld):
             waha = world
+            waha.thawed().then(lambda: self.promises.person_acts(name))
             waha.thawed().bind(lambda _: waha.restart(name))
         else:
             evolution, session = world, world.sessions[name]

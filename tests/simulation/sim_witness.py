@@ -97,16 +97,20 @@ class Witness:
         # A restart in the middle of an outage tells nothing of the account, so that its end counts as well.
         self._last_event = max(self._last_event, self.site.now + (getattr(event, "lasts", None) or 0.0))
         if isinstance(event, events.OperatorRestart):
-            self._operator_acts[event.session] = self.site.now
+            self.person_acts(event.session)
             self._restarted_by_person(event.session)
         elif isinstance(event, faults.Stopped | faults.Started):
             for session in self.site.world.chosen(event.session):
                 self._restarted_by_person(session.name)
-                self._operator_acts[session.name] = self.site.now
+                self.person_acts(session.name)
                 # A stop of what was not seen to run since the process began looks as if it was never started.
                 seen = self._seen_running.get(session.name) == self.site.world.run
                 if isinstance(event, faults.Stopped) and seen:
                     self._stopped_at[session.name] = self.site.now
+
+    def person_acts(self, name: str) -> None:
+        """Somebody has his hands on it in the gateway itself: what a frozen process was told happens when it thaws."""
+        self._operator_acts[name] = self.site.now
 
     def _restarted_by_person(self, name: str) -> None:
         self._stopped_at.pop(name, None)
