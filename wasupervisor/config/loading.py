@@ -25,6 +25,8 @@ from wasupervisor.config.secret import Secret
 from wasupervisor.config.secret_files import AbsentError, read_key, read_token
 
 DEFAULT_FILE = Path("/etc/wasupervisor/config.yaml")
+CREDENTIAL_STORE = Path("/etc/credstore")
+"""Where an administrator puts what systemd hands to units: for root alone."""
 _SECRET_FILES = ("gateway.api_key_file", "control.token_file")
 _OPTIONS = {"gateway.kind": "--gateway", "gateway.url": "--url", "gateway.api_key": "--api-key-env"}
 
@@ -47,7 +49,7 @@ def read(file: Path, environ: Mapping[str, str], places: Places | None = None) -
     Raises:
         ConfigError: with everything that is wrong in it.
     """
-    reading = Reading(str(file), environ, places or places_of(environ))
+    reading = Reading(str(file), environ, places or places_of(environ, file))
     settings = reading.settings(parse(read_text(file), str(file)))
     if settings is None:
         raise ConfigError(tuple(reading.problems))
@@ -127,19 +129,21 @@ def from_arguments(
     return settings
 
 
-def places_of(environ: Mapping[str, str]) -> Places:
-    """The default folders of this process."""
-    return Places.of(environ, os.geteuid(), Path(environ.get("HOME") or "/"))
+def places_of(environ: Mapping[str, str], file: Path | None = None) -> Places:
+    """The default folders of this process, or of the unit that reads this configuration."""
+    return Places.of(environ, os.geteuid(), Path(environ.get("HOME") or "/"), file)
 
 
 def secret_path(name: Path, config: Path, environ: Mapping[str, str]) -> Path:
     """Where a file with a secret lies.
 
-    A relative name is one of systemd's credentials where the unit has any (systemd.exec(5), LoadCredential), else it
-    stands beside the configuration.
+    A relative name is one of systemd's credentials where the unit was given it (systemd.exec(5), LoadCredential), else
+    it stands beside the configuration. Who asks without the unit finds it where systemd takes it from.
     """
     credentials = environ.get("CREDENTIALS_DIRECTORY")
-    return (Path(credentials) if credentials else config.parent) / name
+    folders = (Path(credentials) if credentials else config.parent, config.parent, CREDENTIAL_STORE)
+    # Path.exists raises where a folder may not be looked into.
+    return next((folder / name for folder in folders if os.path.exists(folder / name)), folders[0] / name)  # noqa: PTH110
 
 
 def _mapping(**values: yaml.Node) -> yaml.MappingNode:

@@ -34,3 +34,27 @@ def test_the_folders_follow_systemd_then_root_then_xdg(
     environ: dict[str, str], uid: int, runtime: str, state: str
 ) -> None:
     assert Places.of(environ, uid, HOME) == (Path(runtime), Path(state))
+
+
+@pytest.mark.parametrize(
+    ("file", "runtime", "state"),
+    [
+        ("/etc/wasupervisor/config.yaml", "/run/wasupervisor", "/var/lib/wasupervisor"),
+        ("/etc/wasupervisor/waha2.yaml", "/run/wasupervisor/waha2", "/var/lib/wasupervisor/waha2"),
+        ("/etc/wasupervisor/../wasupervisor/waha2.yaml", "/run/wasupervisor/waha2", "/var/lib/wasupervisor/waha2"),
+        ("/etc/wasupervisor/old/waha2.yaml", "/home/ana/.local/state/wasupervisor/run", None),
+        ("/etc/wasupervisor/waha2.yaml.bak", "/home/ana/.local/state/wasupervisor/run", None),
+        ("waha2.yaml", "/home/ana/.local/state/wasupervisor/run", None),
+    ],
+)
+def test_a_configuration_of_a_unit_means_the_units_folders_whoever_asks(
+    file: str, runtime: str, state: str | None
+) -> None:
+    expected = Places(Path(runtime), Path(state or "/home/ana/.local/state/wasupervisor"))
+    assert Places.of({}, 1000, HOME, Path(file)) == expected
+
+
+def test_systemds_word_is_above_the_name_of_the_file() -> None:
+    environ = {"RUNTIME_DIRECTORY": "/run/wa"}
+    expected = (Path("/run/wa"), Path("/var/lib/wasupervisor/waha2"))
+    assert Places.of(environ, 1000, HOME, Path("/etc/wasupervisor/waha2.yaml")) == expected

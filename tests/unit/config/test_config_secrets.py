@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from wasupervisor.config import loading
 from wasupervisor.config.loading import Loaded, load, read, resolve_secrets
 from wasupervisor.config.problems import ConfigError
 from wasupervisor.config.rendering import plain, show
@@ -138,6 +139,18 @@ def test_a_relative_key_file_is_one_of_systemds_credentials(tmp_path: Path) -> N
     assert _key(load(file, {})) == "beside"
     (credentials / "gateway.key").write_text("from-systemd")
     assert _key(load(file, {"CREDENTIALS_DIRECTORY": str(credentials)})) == "from-systemd"
+    (credentials / "gateway.key").unlink()
+    assert _key(load(file, {"CREDENTIALS_DIRECTORY": str(credentials)})) == "beside"
+
+
+def test_by_hand_a_key_is_found_where_systemd_takes_it_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "CREDENTIAL_STORE", tmp_path / "credstore")
+    (tmp_path / "credstore").mkdir()
+    (tmp_path / "credstore" / "wasupervisor.api_key").write_text("stored")
+    file = _file(tmp_path, "gateway: {kind: waha, url: 'http://h', api_key_file: wasupervisor.api_key}")
+    assert _key(load(file, {})) == "stored"
+    (tmp_path / "wasupervisor.api_key").write_text("beside")
+    assert _key(load(file, {})) == "beside"
 
 
 def _no_key(tmp_path: Path) -> str:
