@@ -44,8 +44,8 @@ class _Bucket:
 
     def wait(self, now: float) -> float:
         """Seconds until a guess may be made; 0: now."""
-        every = self._allowance.every
-        return max(0.0, self._full_at - now - (self._allowance.at_once - 1) * every)
+        left = self._full_at - now - (self._allowance.at_once - 1) * self._allowance.every
+        return max(0.0, round(left, 6))  # a sum of tenths is not quite what it should be
 
     def take(self, now: float) -> None:
         """One wrong guess."""

@@ -90,6 +90,21 @@ def test_missing_secrets_and_what_is_not_acted_on_are_told_and_do_not_fail(file:
     ]
 
 
+def test_a_secret_that_is_there_and_cannot_be_used_is_an_error(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("short\n")
+    (tmp_path / "t").chmod(0o600)
+    file.write_text("gateway: {kind: waha, url: 'http://h', api_key_file: none.key}\ncontrol: {token_file: t}\n")
+    result = _run("config", "validate", "-c", file, env={"CREDENTIALS_DIRECTORY": None})
+    assert (result.exit_code, result.stdout) == (2, "")
+    warning, error = result.stderr.splitlines()
+    assert warning.startswith(f"warning: {file}:1:")
+    assert error.startswith(f"{file}:2:23: control.token_file: cannot be used: the token in {tmp_path}/t is too easily")
+    (tmp_path / "t").unlink()
+    result = _run("config", "validate", "-c", file, env={"CREDENTIALS_DIRECTORY": None})
+    assert (result.exit_code, result.stdout) == (0, f"{file} is valid\n")
+    assert result.stderr.splitlines()[1].startswith(f"warning: {file}:2:23: control.token_file: cannot be read")
+
+
 def test_show_prints_what_is_in_force_without_secrets(file: Path) -> None:
     text = _run("config", "show", "-c", file)
     assert text.exit_code == 0

@@ -40,6 +40,17 @@ def test_but_never_from_both(tmp_path: Path) -> None:
         settings_reader(tmp_path / "config.yaml", "waha", "http://h:1", None, {})
 
 
+def test_a_token_that_others_can_read_ends_the_start_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "t").write_text("0123456789abcdef" * 4)
+    (tmp_path / "t").chmod(0o644)
+    (tmp_path / "config.yaml").write_text(f"{GATEWAY}control: {{token_file: t}}\n")
+    ran = program("run", "-c", str(tmp_path / "config.yaml"))
+    assert ran.returncode == 2
+    assert "control.token_file: cannot be used: " in ran.stderr
+    assert "run `chmod 6" in ran.stderr
+    assert "0123456789abcdef" not in ran.stderr
+
+
 @pytest.mark.parametrize(("kind", "url"), [(None, "http://h:1"), ("waha", None), (None, None)])
 def test_half_of_it_is_told_by_option(kind: str | None, url: str | None) -> None:
     with pytest.raises(ConfigError) as caught:

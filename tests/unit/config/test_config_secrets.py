@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from wasupervisor.config import loading
 from wasupervisor.config.loading import Loaded, load, read, resolve_secrets
-from wasupervisor.config.problems import ConfigError
+from wasupervisor.config.problems import ConfigError, Problem
 from wasupervisor.config.rendering import plain, show
 from wasupervisor.config.schema import Settings
 from wasupervisor.config.secret import Secret, masked_url
@@ -179,6 +179,111 @@ def test_a_key_file_that_gives_no_key_is_told(tmp_path: Path) -> None:
 def test_a_pipe_as_key_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gateway.key")
     assert _no_key(tmp_path).endswith("is no regular file")
+
+
+TOKEN = "9f2c" * 7 + "0d1b"
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> Path:
+    """A good one, and a configuration that names it."""
+    _file(tmp_path, "gateway: {kind: waha, url: 'http://h'}\ncontrol:\n  token_file: control.token\n")
+    file = tmp_path / "control.token"
+    file.write_text(f"{TOKEN}\n")
+    file.chmod(0o600)
+    return file
+
+
+def _refusal(token: Path) -> Problem:
+    config = token.with_name("config.yaml")
+    assert read(config, {}).settings.control.token is None
+    with pytest.raises(ConfigError) as caught:
+        load(config, {})
+    (problem,) = caught.value.problems
+    assert str(problem).startswith(f"{config}:3:15: control.token_file: cannot ")
+    return problem
+
+
+def test_a_token_is_read_from_its_file_and_nobody_sees_it(token: Path) -> None:
+    settings = load(token.with_name("config.yaml"), {})
+    assert settings.control.token == Secret(TOKEN)
+    for text in (show(settings), json.dumps(plain(settings)), repr(settings), str(settings)):
+        assert TOKEN not in text
+        assert "token:" not in text
+    assert "control.token" in show(settings)
+
+
+def test_a_look_without_the_daemon_needs_no_token(token: Path) -> None:
+    token.unlink()
+    assert load(token.with_name("config.yaml"), {}, token=False).control.token is None
+
+
+def test_a_token_is_no_key_of_the_configuration(problems_of: Problems) -> None:
+    (problem,) = problems_of(f"gateway: {{kind: waha, url: 'http://h'}}\ncontrol: {{token: {TOKEN}}}\n")
+    assert problem.endswith("control.token: cannot be set: there is no such key; did you mean `token_file`?")
+
+
+def test_a_relative_token_file_is_one_of_systemds_credentials(token: Path, tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    token.rename(credentials / token.name)
+    environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    assert load(tmp_path / "config.yaml", environ).control.token == Secret(TOKEN)
+
+
+@pytest.mark.parametrize("mode", [0o601, 0o602, 0o604, 0o644, 0o660, 0o620, 0o610, 0o666])
+def test_a_token_file_that_is_open_to_others_is_refused(token: Path, mode: int) -> None:
+    token.chmod(mode)
+    problem = _refusal(token)
+    mend = "chmod 640" if os.geteuid() == 0 else "chmod 600"
+    assert problem.text == (
+        f"cannot be used: {token} is open to others (mode {mode:04o}), who may know the token by now; "
+        f"write a new one into it and run `{mend} {token}`"
+    )
+    assert not problem.absent
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
+def test_the_group_may_read_the_token_when_the_file_is_roots(token: Path) -> None:
+    for mode in (0o640, 0o440):  # systemd's credentials have the second
+        token.chmod(mode)
+        assert load(token.with_name("config.yaml"), {}).control.token == Secret(TOKEN)
+    os.chown(token, 64123, 64123)
+    assert "run `chmod 600 " in _refusal(token).text
+    token.chmod(0o400)
+    assert load(token.with_name("config.yaml"), {}).control.token == Secret(TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty; write a token into it: `openssl rand -hex 32` makes one"),
+        (b"\n \n", "is empty; write a token into it"),
+        (SECRET.encode(), "is too easily guessed; write a random one of at least 32 characters into it"),
+        (TOKEN[:31].encode(), "is too easily guessed"),
+        (b"aB3" * 20, "is too easily guessed"),
+        (f"{TOKEN} {SECRET}".encode(), "it holds other characters than a header takes; `openssl rand"),
+        (f"{TOKEN}\n{SECRET}".encode(), "it holds other characters than a header takes"),
+        (f'{TOKEN}"'.encode(), "it holds other characters than a header takes"),
+        (f"{TOKEN}ä".encode(), "it holds other characters than a header takes"),
+        (TOKEN.encode() + b"\xff", "holds no text"),
+    ],
+)
+def test_a_file_without_a_good_token_is_refused_and_not_quoted(token: Path, content: bytes, told: str) -> None:
+    token.write_bytes(content)
+    problem = _refusal(token)
+    assert told in problem.text
+    assert SECRET not in problem.text
+    assert TOKEN[:31] not in problem.text
+    assert not problem.absent
+
+
+def test_a_token_file_that_is_not_there_is_told_apart(token: Path) -> None:
+    token.unlink()
+    assert _refusal(token).absent
+    os.mkfifo(token)
+    assert _refusal(token).text.endswith("is no regular file")
 
 
 def test_alerts_take_the_urls_of_apprise(load_section: Callable[..., Loaded]) -> None:

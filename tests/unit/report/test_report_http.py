@@ -295,6 +295,10 @@ async def test_a_client_that_sends_everything_before_it_reads_still_learns_why_i
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"GET /\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization Bearer hush\r\n\r\n",
+        b"GET / hush HTTP/1.1\r\nHost: x\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
@@ -304,6 +308,7 @@ async def test_what_is_no_http_gets_a_400_of_one_line(garbage: bytes) -> None:
         assert (status, headers["connection"]) == (400, "close")
         assert body.count(b"\n") == 1
         assert b"Traceback" not in body
+        assert b"hush" not in body
         assert (await place.get())[0] == 200
 
 
@@ -524,6 +529,7 @@ async def test_headers_of_the_same_name_are_joined() -> None:
         await place.get(b"GET / HTTP/1.1\r\nHost: x\r\nAccept: a\r\nACCEPT: b\r\n\r\n")
     assert seen[0].headers["accept"] == "a, b"
     assert seen[0].peer is None
+    assert seen[0].address == "127.0.0.1"
 
 
 async def test_a_unix_socket_tells_who_calls(tmp_path: Path) -> None:
@@ -548,6 +554,8 @@ async def test_a_unix_socket_tells_who_calls(tmp_path: Path) -> None:
     peer = seen[0].peer
     assert peer is not None
     assert (peer.pid, peer.uid, peer.gid) == (os.getpid(), os.getuid(), os.getgid())
+    assert sorted(peer.groups) == sorted(os.getgroups())
+    assert seen[0].address is None
 
 
 async def test_two_listening_sockets_share_one_cap() -> None:
