@@ -9,6 +9,7 @@ from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
 from wasupervisor.decide.limits import held
 from wasupervisor.decide.memory import BreakerState, GatewayMemory, SessionMemory
+from wasupervisor.decide.reasons import FOR_RESOURCES
 from wasupervisor.decide.scene import Scene, expected
 from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.sessions import Condition, State
@@ -163,10 +164,18 @@ def _of_process(draft: Draft) -> Iterator[Case]:
     over = [one.since for _gauge, _level, one in held(draft)]
     if over:
         yield Case(AlertKind.RESOURCES, min(over), BEGINS)
+    elif _may_be_over_still(draft):
+        yield Case(AlertKind.RESOURCES, draft.now, STAYS)
     if draft.gateway.resources.leak is not None:
         yield Case(AlertKind.LEAK, draft.gateway.resources.leak.since, BEGINS)
     if draft.gateway.crashes.looping or was_killed(draft):
         yield Case(AlertKind.CRASHES, draft.now, BEGINS)
+
+
+def _may_be_over_still(draft: Draft) -> bool:
+    """Whether a restart for it is not yet judged, or what uses too much does so for less than the limit's time."""
+    attempt = draft.gateway.attempt
+    return bool(draft.gateway.resources.over) or (attempt is not None and attempt.cause in FOR_RESOURCES)
 
 
 def _down_since(gateway: GatewayMemory) -> float | None:

@@ -13,7 +13,7 @@ from wasupervisor.decide.gateway import is_silent
 from wasupervisor.decide.gateway_gates import Asked, first_block
 from wasupervisor.decide.last_rung import need
 from wasupervisor.decide.leak import forecast
-from wasupervisor.decide.limits import MEMORY, RESTART, held
+from wasupervisor.decide.limits import GAUGES, MEMORY, RESTART, Gauge, held, key
 from wasupervisor.decide.process_notes import deaths_told, over_told
 from wasupervisor.decide.reasons import TABLE
 from wasupervisor.decide.scene import Scene
@@ -142,16 +142,25 @@ def _breaker_open(draft: Draft, scene: Scene) -> Told:
 
 
 def _resources(draft: Draft, scene: Scene) -> Told:
-    over = list(held(draft))
-    gauge, level, _ = next((one for one in over if one[1] == RESTART), over[0])
+    gauge, level = _worst(draft)
     only_told = f"it is only told: process.{gauge.name}.restart is not reached, or is never"
     return Told(
-        what="; ".join(over_told(draft)),
+        what="; ".join(over_told(draft)) or f"the gateway used too much {gauge.noun} until it was restarted",
         reason=gauge.reason,
         tried=_restarts(draft),
         why_no_more=_why_no_restart(draft, scene) if level == RESTART else held_back(draft) + only_told,
         todo=_todo(draft, gauge.reason),
     )
+
+
+def _worst(draft: Draft) -> tuple[Gauge, str]:
+    """The limit that is exceeded and matters most; none while a restart for it is not yet judged."""
+    over = [(gauge, level) for gauge, level, _ in held(draft)]
+    if over:
+        return next((one for one in over if one[1] == RESTART), over[0])
+    attempt, seen = draft.gateway.attempt, draft.gateway.resources.over
+    cause = None if attempt is None else attempt.cause
+    return next((one for one in GAUGES if one.reason is cause or key(one, RESTART) in seen), MEMORY), RESTART
 
 
 def _leak(draft: Draft, _scene: Scene) -> Told:

@@ -328,6 +328,22 @@ def test_the_start_of_another_is_not_ours_to_judge() -> None:
 # Whether it helped
 
 
+@pytest.mark.parametrize("policy", [POLICY, CPU], ids=["memory", "cpu"])
+def test_a_restart_is_no_end_of_the_alert_before_it_has_helped(policy: Any) -> None:
+    stage = stage_of(replace(policy, remind=30.0))
+    stage.memory_bytes, stage.cpu = 1.9 * GB, 99.0
+    stage.run_until_remedy(400)
+    stage.look()
+    stage.begin_anew()
+    reason = Reason.MEMORY_HIGH if policy is POLICY else Reason.CPU_HIGH
+    told = [alert for _ in range(200) for alert in stage.look().alerts if alert.kind is AlertKind.RESOURCES]
+    assert {(one.event, one.reason) for one in told} == {(Event.REMIND, reason)}
+    assert "until it was restarted" in told[0].what
+    stage.memory_bytes, stage.cpu = 0.5 * GB, 3.0
+    events = [alert.event for _ in range(20) for alert in stage.look().alerts if alert.kind is AlertKind.RESOURCES]
+    assert events[-1] is Event.END
+
+
 def test_it_did_not_help_while_the_new_process_is_over_its_limit_too() -> None:
     stage = stage_of()
     stage.memory_bytes = 1.9 * GB
