@@ -18,6 +18,7 @@ import anyio
 from wasupervisor.config.loading import DEFAULT_FILE, from_arguments, load
 from wasupervisor.config.problems import ConfigError, Problem
 from wasupervisor.config.schema import Settings
+from wasupervisor.runtime.activation import take_passed
 from wasupervisor.runtime.daemon import Daemon
 from wasupervisor.runtime.logs import Logs
 from wasupervisor.runtime.startup import StartError
@@ -34,6 +35,7 @@ def run(arguments: list[str]) -> NoReturn:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload that comes too early must not kill us
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
+    passed = take_passed(os.environ)
     options = _parser().parse_args(arguments)
     try:
         read = settings_reader(options.config, options.gateway, options.url, options.api_key_env, os.environ)
@@ -42,7 +44,7 @@ def run(arguments: list[str]) -> NoReturn:
         _refuse(*map(str, error.problems))
     logs = Logs(settings.log.level, settings.log.format, os.environ)
     read_again = read if options.gateway is None else None
-    daemon = Daemon(settings, read_again=read_again, on_level=logs.set_level)
+    daemon = Daemon(settings, read_again=read_again, on_level=logs.set_level, passed=passed)
     gc.freeze()  # what is loaded by now stays: the collector need not look at it again
     try:
         anyio.run(_live, daemon, logs)

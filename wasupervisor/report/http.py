@@ -71,6 +71,8 @@ class Server:
         # In the order in which they began to wait for their clients.
         self._connections: OrderedDict[Conversation, None] = OrderedDict()
         self._told_of_failure = False
+        self._accepting: set[anyio.CancelScope] = set()
+        self._retired = False
 
     @property
     def connections(self) -> int:
@@ -78,12 +80,24 @@ class Server:
         return len(self._connections)
 
     async def serve(self, listening: socket.socket) -> None:
-        """Serve a listening socket, TCP or Unix, until cancelled. The caller closes it afterwards."""
+        """Serve a listening socket, TCP or Unix, until cancelled or retired. The caller closes it afterwards."""
         # Plain sockets, read only when there is a use for the data: anyio's TCP stream reads on while we write, and
         # a client that sends without end would fill our memory.
         listening.setblocking(False)
         async with anyio.create_task_group() as tasks:
-            await self._accept(listening, tasks)
+            with anyio.CancelScope() as accepting:
+                self._accepting.add(accepting)
+                try:
+                    if not self._retired:
+                        await self._accept(listening, tasks)
+                finally:
+                    self._accepting.discard(accepting)
+
+    def retire(self) -> None:
+        """Take no more clients; `serve` ends when each that is being served has its answer."""
+        self._retired = True
+        for scope in self._accepting:
+            scope.cancel()
 
     async def _accept(self, listening: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
         while True:
@@ -124,7 +138,7 @@ class Server:
         try:
             with connection.scope:
                 while await connection.exchange(self._answer):
-                    if connection not in self._connections:
+                    if self._retired or connection not in self._connections:
                         return
                     self._connections.move_to_end(connection)
         except OSError as error:

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from random import Random
@@ -22,9 +22,11 @@ from wasupervisor.config.schema import Settings
 from wasupervisor.host.moments import boottime
 from wasupervisor.model.journal import Entry, EntryKind, Recorded
 from wasupervisor.report.http import Server
+from wasupervisor.runtime.activation import HealthSockets, Passed, open_health, written
 from wasupervisor.runtime.control import Control
 from wasupervisor.runtime.control_peers import Peers, SocketDoor
 from wasupervisor.runtime.control_token import TokenDoor
+from wasupervisor.runtime.health_port import HealthPort
 from wasupervisor.runtime.parts import Parts
 from wasupervisor.runtime.qr import fetch_qr, qr_entry
 from wasupervisor.runtime.reload import Reloaded, Reloader
@@ -58,7 +60,7 @@ class Opened(NamedTuple):
 
     watch: Watch
     state: OpenState
-    health: socket.socket
+    health: HealthSockets
     control: socket.socket
     agent: socket.socket | None
 
@@ -73,6 +75,7 @@ class Daemon:
         read_again: Callable[[], Settings] | None = None,
         on_level: Callable[[str], None] | None = None,
         environ: Mapping[str, str] = os.environ,
+        passed: Sequence[Passed] = (),
         clock: Callable[[], float] = boottime,
         dice: Random | None = None,
     ) -> None:
@@ -83,6 +86,7 @@ class Daemon:
             read_again: reads it anew for a reload and raises ConfigError; None: there is no file.
             on_level: told the log level of a new configuration.
             environ: where systemd's variables are.
+            passed: what systemd has opened for us; taken over.
             clock: the one monotonic clock.
             dice: for jitter.
         """
@@ -92,6 +96,7 @@ class Daemon:
         self._clock = clock
         self._dice = dice or Random()  # noqa: S311 - jitter
         self._notifier = Notifier(environ)
+        self._passed = passed
         self._stopping = anyio.Event()
         self._stop_asked = 0.0
         self._forced_by = 0
@@ -100,6 +105,7 @@ class Daemon:
         self._ask_reload: Callable[[], None] = lambda: None
         self._parts: Parts
         self._reloader: Reloader
+        self._port: HealthPort
 
     async def run(self, *, task_status: TaskStatus[tuple[str, int]] = anyio.TASK_STATUS_IGNORED) -> int:
         """Run until a signal, or `stop`, says otherwise. `task_status` is told the health port's address.
@@ -194,7 +200,7 @@ class Daemon:
                 raise StartError(str(error)) from error
             state = await open_state(settings, self._clock)
             stack.push_async_callback(state.store.close)
-            health = stack.enter_context(listen_tcp(*settings.health.listen, "health.listen"))
+            health = stack.enter_context(closing(open_health(self._passed, *settings.health.listen)))
             control = stack.enter_context(listen_unix(settings.control.socket, "control.socket"))
             stack.callback(_remove, settings.control.socket)
             agent = None
@@ -210,7 +216,8 @@ class Daemon:
             try:
                 self._serve(opened, tasks)
                 self._notifier.ready()
-                task_status.started(self._say_hello(opened.health, opened.agent))
+                parts.cycle.note(*opened.health.entries)
+                task_status.started(self._say_hello(opened.health.sockets, opened.agent))
                 await self._turn_until_stopped(parts)
                 await self._finish(parts)
             finally:
@@ -252,8 +259,9 @@ class Daemon:
             token=lambda: self._reloader.settings.control.token,
             clock=self._clock,
         )
+        self._port = HealthPort(opened.health, Server(on_port))
         side_work: dict[str, Callable[[], Awaitable[None]]] = {
-            "the health port": functools.partial(Server(on_port).serve, opened.health),
+            "the health port": self._port.serve,
             "the control socket": functools.partial(Server(on_socket).serve, opened.control),
             "reloading": self._reloader.run,
             "pruning the journal": self._prune,
@@ -269,15 +277,16 @@ class Daemon:
         for name, work in side_work.items():
             tasks.start_soon(functools.partial(tend, name, work), name=name)
 
-    def _say_hello(self, health: socket.socket, agent: socket.socket | None) -> tuple[str, int]:
+    def _say_hello(self, health: Sequence[socket.socket], agent: socket.socket | None) -> tuple[str, int]:
         gateway = self._begun_with.gateway
         log.info("wasupervisor %s watches %s %s", __version__, gateway.kind, gateway.url)
-        log.info("health: http://%s/health", _where(health))
+        for one in health:
+            log.info("health: http://%s/health", _where(one))
         if self._begun_with.control.token is not None:
             log.info("commands are taken there too, with the token of control.token_file")
         if agent is not None:
             log.info("HAProxy's agent-check: %s", _where(agent))
-        host, port = health.getsockname()[:2]
+        host, port = health[0].getsockname()[:2]
         return host, port
 
     async def _turn_until_stopped(self, parts: Parts) -> None:
@@ -294,14 +303,21 @@ class Daemon:
                 mishaps.went_well()
                 self._notifier.watchdog()
                 parts.dead_man.beat()
+                self._port.looked()
             if not self._stopping.is_set():
                 await parts.pulse.wait()
 
     async def _finish(self, parts: Parts) -> None:
-        """The order of a stop: not ready, no new action, those under way get their time, flush, say stopped."""
+        """The order of a stop: not ready, no new action, those under way get their time, flush, say stopped.
+
+        Where systemd holds the health port's socket, probes wait for the next daemon from now on; but those that come
+        while remedies get their time are answered that it stops, for that may take longer than a probe waits.
+        """
         performer = parts.performer
         self._notifier.stopping()
         parts.inbox.close("the daemon is stopping")
+        if not performer.under_way:
+            await self._port.leave()
         await attempt("saying that it stops", parts.publisher.stopping())
         if performer.under_way:
             left = max(0.0, self._stop_asked + FINISH_WITHIN - self._clock())
@@ -309,6 +325,7 @@ class Daemon:
             with anyio.move_on_after(left):
                 await performer.wait_idle()
             await performer.cut_off()
+            await self._port.leave()
         parts.cycle.note(Entry(kind=EntryKind.SUPERVISOR, text="stopped"))
         await attempt("writing down the last of it", parts.cycle.finish())
         await attempt("keeping the last of the recording", parts.recording.close())
@@ -342,5 +359,4 @@ def _remove(socket_file: Path) -> None:
 
 
 def _where(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return written(*listening.getsockname()[:2])
