@@ -17,7 +17,7 @@ ifneq ($(shell $(VENV)/bin/python -c 'import pip; print("runs")' 2>/dev/null),ru
 .PHONY: $(MADE)
 endif
 
-.PHONY: help demo test simulate proof coverage mutate lint bench docs clean system-packages
+.PHONY: help demo test simulate proof coverage mutate lint bench docs deb clean system-packages
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -32,6 +32,7 @@ help:
 	@echo 'make lint    ruff, mypy, import-linter'
 	@echo 'make bench   print the benchmarks'
 	@echo 'make docs    renew docs/decisions.md and the heads of docs/reasons/ from the tables of the program'
+	@echo 'make deb     dist/wasupervisor_VERSION_ARCH.deb, on Debian 12 (VERSION=0.1.0+mine1 for another version)'
 	@echo 'make clean   remove .venv and every cache'
 
 demo: $(VENV)/installed
@@ -66,6 +67,10 @@ bench: $(VENV)/installed-test
 
 docs: $(VENV)/installed
 	@$(VENV)/bin/python docs/generate.py
+
+# With Debian's own Python, whatever PYTHON is: what it compiles and links to must be the host's.
+deb:
+	@packaging/deb/build.sh $(VERSION)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -115,4 +120,6 @@ ifeq ($(CI),true)
 	@command -v systemd-nspawn >/dev/null || packaging/apt-install.sh systemd-container
 	@command -v pkaction >/dev/null || packaging/apt-install.sh polkitd
 	@command -v redis-server >/dev/null || packaging/apt-install.sh redis-server
+	@command -v lintian >/dev/null || packaging/apt-install.sh lintian
+	@command -v mmdebstrap >/dev/null || packaging/apt-install.sh mmdebstrap
 endif
