@@ -18,7 +18,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Not as a conftest.py in each folder: mypy would find several modules of that name.
-pytest_plugins = ["config_fixtures", "host_fixtures", "redis_fixtures", "queue_fixtures", "stage_fixtures"]
+pytest_plugins = [
+    "config_fixtures",
+    "host_fixtures",
+    "redis_fixtures",
+    "queue_fixtures",
+    "stage_fixtures",
+    "systemd_fixtures",
+]
 
 
 @pytest.fixture

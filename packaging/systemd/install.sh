@@ -20,8 +20,10 @@ rule=/etc/polkit-1/rules.d/50-wasupervisor.rules
 fail() { printf '%s\n' "$@" >&2; exit 1; }
 booted() { [ -d /run/systemd/system ]; } # not so in an image that is being built
 reload_units() { if booted; then systemctl daemon-reload; fi; }
-# Those that run or are enabled, of the service, its instances and its socket.
-our_units() { systemctl list-units --all --plain --no-legend --full 'wasupervisor.s*' 'wasupervisor@*' | cut -d' ' -f1; }
+# Of the service, its instances and their sockets; a socket stands before its service, which a probe would start again.
+our_units() {
+    systemctl list-units --plain --no-legend --full "$@" 'wasupervisor.s*' 'wasupervisor@*' | cut -d' ' -f1 | LC_ALL=C sort -r
+}
 
 # Two installations would hide one another: a unit in /etc stands before the package's own.
 refuse_beside_package() {
@@ -32,7 +34,7 @@ refuse_beside_package() {
 
 uninstall() {
     if booted; then
-        our_units | while read -r unit; do systemctl disable --quiet --now "$unit" 2>/dev/null || systemctl stop "$unit"; done
+        our_units --all | while read -r unit; do systemctl disable --quiet --now "$unit" 2>/dev/null || systemctl stop "$unit"; done
     fi
     rm -f "$units/wasupervisor.service" "$units/wasupervisor@.service" "$units/wasupervisor.socket" "$rule" "$sysusers" "$tmpfiles"
     for folder in "$units/wasupervisor.service.d" "$units/wasupervisor@.service.d"; do
@@ -113,7 +115,7 @@ install_all() {
     install_program
     install_configuration
     install_units
-    if booted && our_units | xargs -r systemctl is-active --quiet; then
+    if booted && our_units --state=active,activating,reloading | grep -q '\.service$'; then
         echo "Upgraded. The daemon that runs is still the old one:  sudo systemctl restart 'wasupervisor*.service'"
         return
     fi

@@ -1,134 +1,16 @@
-"""The unit as it is shipped, installed by the script that the README names, under a real systemd."""
+"""The life of the unit as it is shipped, under a real systemd."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from systemd_container import Container, UnavailableError, until, why_unavailable
+from systemd_fixtures import AS_US, CONFIG, ETC, INSTALL, PYTHON, UNIT, Service, cannot
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(420)]
-
-CHECKOUT = Path(__file__).parents[2]
-UNIT = "wasupervisor.service"
-ETC = "/etc/wasupervisor"
-CONFIG = """
-gateway: {kind: waha, url: "http://127.0.0.1:3000", poll_every: 200ms, timeout: 2s}
-uplink: null
-"""
-# The shipped 90 s and 5 s are too long to wait for.
-QUICK = """
-[Service]
-WatchdogSec=3
-RestartSec=200ms
-"""
-
-
-def cannot(reason: str) -> None:
-    """Skipped with its reason on a developer's machine; in CI it must run."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """With wasupervisor installed by packaging/systemd/install.sh, and a simulated WAHA of three sessions."""
-    if reason := why_unavailable():
-        cannot(reason)
-    box: Container | None = None
-    try:
-        box = Container(tmp_path_factory.mktemp("container"))
-        install(box)
-        box.boot()
-        box.path(f"/etc/systemd/system/{UNIT}.d").mkdir()
-        box.path(f"/etc/systemd/system/{UNIT}.d/quick.conf").write_text(QUICK)
-        box.run("systemctl", "daemon-reload")
-        simulator = ("/opt/wasupervisor/bin/python", "-m", "wasupervisor.simulator", "--kind", "waha")
-        box.run("systemd-run", "--unit=simulator", "-q", *simulator, "--sessions", "3", "--port", "3000")
-        yield box
-    except UnavailableError as error:
-        cannot(str(error))
-    finally:
-        if box is not None:
-            box.close()
-
-
-def install(box: Container) -> None:
-    """As a person does, twice; pip may need this machine's settings for the network."""
-    settings = {
-        name: value for name, value in os.environ.items() if name.startswith("PIP_") or name.lower().endswith("_proxy")
-    }
-    script = str(CHECKOUT / "packaging/systemd/install.sh")
-    again = f"{script} && echo '# edited by a person' | tee -a {ETC}/environment >>{ETC}/config.yaml && {script}"
-    again += f" && tail -n 1 {ETC}/config.yaml >>{ETC}/environment"
-    try:
-        box.prepare("/bin/sh", "-c", again, bind=CHECKOUT, environ=settings)
-    except subprocess.CalledProcessError as error:
-        pytest.fail(f"install.sh failed: {error.output}")
-
-
-class Service:
-    """The unit in the container."""
-
-    def __init__(self, container: Container) -> None:
-        self.container = container
-
-    def configure(self, text: str) -> None:
-        self.container.path(f"{ETC}/config.yaml").write_text(text)
-
-    def systemctl(self, *words: str, check: bool = True) -> str:
-        return self.container.run("systemctl", *words, UNIT, check=check).stdout.strip()
-
-    def start(self) -> None:
-        if self.container.run("systemctl", "start", UNIT, check=False).returncode != 0:
-            pytest.fail(f"the unit did not start:\n{self.journal()}")
-
-    def show(self, name: str) -> str:
-        return self.systemctl("show", "--value", "-p", name)
-
-    def health(self) -> dict[str, Any]:
-        """The health file; empty while there is none."""
-        try:
-            document: dict[str, Any] = json.loads(self.container.path("/run/wasupervisor/health.json").read_bytes())
-        except FileNotFoundError:
-            return {}
-        return document
-
-    def forget_health(self) -> None:
-        """So that what is read next is not from an earlier process."""
-        self.container.path("/run/wasupervisor/health.json").unlink(missing_ok=True)
-
-    def journal(self) -> str:
-        return self.container.run("journalctl", "-u", UNIT, "-o", "cat", "--no-pager", "-n", "50").stdout
-
-    def wasupervisor(self, *words: str) -> str:
-        return self.container.run("/usr/local/bin/wasupervisor", *words).stdout
-
-    def wait(self, what: str, done: Callable[[], bool]) -> None:
-        if not until(done):
-            status = self.systemctl("status", check=False)
-            pytest.fail(f"never seen: {what}\nhealth: {self.health()}\n{status}\n{self.journal()}")
-
-    def wait_until_well(self) -> None:
-        self.wait("three active sessions", lambda: self.health().get("connections", {}).get("active") == 3)
-
-
-@pytest.fixture
-def service(container: Container) -> Iterator[Service]:
-    """Configured, not yet started; afterwards stopped and without a past."""
-    it = Service(container)
-    it.configure(CONFIG)
-    it.forget_health()
-    yield it
-    it.systemctl("stop", check=False)
-    it.systemctl("reset-failed", check=False)
 
 
 def test_start_returns_when_the_daemon_is_ready(service: Service) -> None:
@@ -222,7 +104,6 @@ def test_an_upgrade_keeps_what_a_person_edited(service: Service) -> None:
     assert service.container.path(f"{ETC}/environment").read_text().count("# edited by a person") == 2
 
 
-AS_US = ("setpriv", "--reuid=wasupervisor", "--regid=wasupervisor", "--clear-groups")
 RESTART = """
 import anyio
 from wasupervisor.host.restart_systemd import SystemdRestarter
@@ -232,7 +113,7 @@ print(done.outcome, done.detail)
 
 
 def test_the_gateways_unit_is_restarted_by_systemd_if_it_lets_us(service: Service) -> None:
-    box, python = service.container, "/opt/wasupervisor/bin/python"
+    box, python = service.container, PYTHON
 
     def pid() -> str:
         return box.run("systemctl", "show", "--value", "-p", "MainPID", "simulator").stdout.strip()
@@ -293,9 +174,7 @@ def test_the_daemon_restarts_its_gateways_unit_by_the_rule_that_we_ship(
     if shutil.which("pkaction") is None:
         cannot("this machine has no polkit (Debian: polkitd)")
     box = service.container
-    for name in ("install.sh", "polkit.rules"):
-        box.path(f"/root/{name}").write_bytes((CHECKOUT / "packaging/systemd" / name).read_bytes())
-    assert "may restart waha.service now" in box.run("sh", "/root/install.sh", "--allow-restart", "waha").stdout
+    assert "may restart other.service, waha.service now" in box.run(INSTALL, "--allow-restart", "other", WAHA).stdout
     for order in (("stop", WAHA), ("restart", "simulator"), ("daemon-reload",)):
         assert box.run(*AS_US, "systemctl", "--no-ask-password", *order, check=False).returncode != 0
     service.start()
@@ -306,7 +185,7 @@ def test_the_daemon_restarts_its_gateways_unit_by_the_rule_that_we_ship(
     live: list[str] = []
 
     def is_replaced() -> bool:
-        live.append(box.run("/opt/wasupervisor/bin/python", "-c", LIVEZ).stdout.strip())
+        live.append(box.run(PYTHON, "-c", LIVEZ).stdout.strip())
         return any(outcome == "healed" for outcome, _ in of_restarts(service))
 
     service.wait("a restart that is verified", is_replaced)
@@ -317,18 +196,32 @@ def test_the_daemon_restarts_its_gateways_unit_by_the_rule_that_we_ship(
     assert waha("NRestarts") == "0"
 
 
-# The last one: afterwards there is no service.
+# Where units, rules, catalogs and links lie.
+PLACES = (
+    "/etc/systemd/system",
+    "/etc/sysusers.d",
+    "/etc/tmpfiles.d",
+    "/etc/polkit-1/rules.d",
+    "/usr/local/lib/systemd",
+    "/usr/local/bin",
+)
+
+
+# The last one of all modules: afterwards there is no service.
 def test_a_removal_keeps_configuration_and_state(service: Service) -> None:
     container = service.container
     service.systemctl("enable", "--now")
     service.wait_until_well()
-    container.path("/root/install.sh").write_bytes((CHECKOUT / "packaging/systemd/install.sh").read_bytes())
+    container.run(INSTALL, "--allow-command")
+    # Not ours: a person's.
+    assert container.path(f"/etc/systemd/system/{UNIT}.d/quick.conf").exists()
     for _ in range(2):
-        container.run("sh", "/root/install.sh", "--uninstall")
-    assert not container.path("/etc/polkit-1/rules.d/50-wasupervisor.rules").exists()
+        container.run(INSTALL, "--uninstall")
     assert service.show("LoadState") == "not-found"
     assert service.show("ActiveState") == "inactive"
-    gone = ("/opt/wasupervisor", "/usr/local/bin/wasupervisor", "/etc/systemd/system/multi-user.target.wants/" + UNIT)
-    assert not [path for path in gone if os.path.lexists(container.path(path))]
+    left = container.run("find", *PLACES, "-name", "*wasupervisor*", "-o", "-name", "allow-*", check=False)
+    assert left.stdout.split() == [f"/etc/systemd/system/{UNIT}.d"]
+    assert not os.path.lexists(container.path("/opt/wasupervisor"))
+    assert "wasupervisor" not in container.run("journalctl", "--list-catalog").stdout
     assert container.path(f"{ETC}/config.yaml").exists()
     assert any(container.path("/var/lib/wasupervisor").iterdir())
