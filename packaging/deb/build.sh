@@ -44,7 +44,7 @@ install_libraries() {
     # Compiled without debug information and its paths: the same each time. Not from pip's cache: what another Python
     # compiled there looks for that one's libraries.
     CFLAGS=-g0 "$work/tools/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-cache-dir \
-        --no-compile --target "$root/$site" "$work/source[queue,systemd]" >"$work/log" 2>&1 ||
+        --use-pep517 --no-compile --target "$root/$site" "$work/source[queue,systemd]" >"$work/log" 2>&1 ||
         fail "$(cat "$work/log")" "Cannot build: what pip said is above."
     # Programs of the libraries, what bullmq's wheel holds by mistake, and what names a folder of this machine.
     rm -rf "$root/$site/bin" "$root/$site/node_modules"

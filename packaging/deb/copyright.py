@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import Distribution, distributions
+from collections.abc import Iterator
+from importlib.metadata import Distribution
 from pathlib import Path
 
 _HEAD = """\
@@ -18,20 +19,21 @@ _CLASSIFIER = "License :: OSI Approved :: "
 
 def _licence(library: Distribution) -> str:
     """By its name, as the library itself says."""
-    named = library.metadata.get("License-Expression") or library.metadata.get("License") or ""
-    if named and "\n" not in named and len(named) < 60:
-        return named
-    classifiers = library.metadata.get_all("Classifier") or []
+    said = library.metadata
+    for field in ("License-Expression", "License"):
+        if field in said and len(said[field].splitlines()) == 1:
+            return said[field]
+    classifiers = said.get_all("Classifier") or []
     return ", ".join(one.removeprefix(_CLASSIFIER) for one in classifiers if one.startswith(_CLASSIFIER)) or "see there"
 
 
-def main(root: Path, site: str) -> None:
-    print(_HEAD, end="")
-    for library in sorted(distributions(path=[str(root / site)]), key=lambda one: one.name.lower()):
+def _lines(root: Path, site: str) -> Iterator[str]:
+    yield _HEAD
+    for notes in sorted((root / site).glob("*.dist-info")):
+        library = Distribution.at(notes)
         if library.name != "wasupervisor":
-            folder = Path(str(library.locate_file(""))).relative_to(root) / f"{library.name}-{library.version}.dist-info"
-            print(f"{library.name} {library.version}: {_licence(library)}\n  /{folder}")
+            yield f"{library.name} {library.version}: {_licence(library)}\n  /{notes.relative_to(root)}\n"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    sys.stdout.writelines(_lines(Path(sys.argv[1]), sys.argv[2]))
