@@ -242,3 +242,22 @@ def test_journalctl_takes_the_catalog(tmp_path: Path) -> None:
     assert made.stderr == ""
     listed = subprocess.run([journalctl, root, "--list-catalog"], capture_output=True, text=True, check=True).stdout
     assert set(listed.splitlines()) == {f"{row.id} wasupervisor: {row.subject}" for row in ROWS}
+
+
+def test_the_page_names_every_field(journald: Journald, logs: Logs) -> None:
+    entry = Entry(EntryKind.RESULT, "x", "s1", Reason.BANNED, remedy="restart_session", outcome="refused")
+    log_entry(log, entry)
+    page = (CATALOG.parents[2] / "docs/journal.md").read_text()
+    assert re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE) == [
+        "MESSAGE",
+        "MESSAGE_ID",
+        "KIND",
+        "SESSION",
+        "REASON",
+        "REMEDY",
+        "OUTCOME",
+        "PRIORITY",
+        "LOGGER",
+        "SYSLOG_IDENTIFIER",
+    ]
+    assert set(journald.read()) == set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
