@@ -10,7 +10,7 @@ systemd=$source/packaging/systemd
 python=/usr/bin/python3
 venv=opt/wasupervisor
 site=$venv/lib/python3.11/site-packages
-needs="dpkg-dev gcc libsystemd-dev pkg-config python3-dev python3-venv"
+needs="dpkg-dev gcc python3-dev python3-venv"
 
 fail() { printf '%s\n' "$@" >&2; exit 1; }
 
@@ -44,7 +44,7 @@ install_libraries() {
     # Compiled without debug information and its paths: the same each time. Not from pip's cache: what another Python
     # compiled there looks for that one's libraries.
     CFLAGS=-g0 "$work/tools/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-cache-dir \
-        --use-pep517 --no-compile --target "$root/$site" "$work/source[queue,systemd]" >"$work/log" 2>&1 ||
+        --use-pep517 --no-compile --target "$root/$site" "$work/source[queue]" >"$work/log" 2>&1 ||
         fail "$(cat "$work/log")" "Cannot build: what pip said is above."
     # Programs of the libraries, what bullmq's wheel holds by mistake, and what names a folder of this machine.
     rm -rf "$root/$site/bin" "$root/$site/node_modules"
