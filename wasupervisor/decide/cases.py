@@ -168,7 +168,7 @@ def _of_process(draft: Draft) -> Iterator[Case]:
         yield Case(AlertKind.RESOURCES, draft.now, STAYS)
     if draft.gateway.resources.leak is not None:
         yield Case(AlertKind.LEAK, draft.gateway.resources.leak.since, BEGINS)
-    if draft.gateway.crashes.looping or was_killed(draft):
+    if draft.gateway.crashes.looping or was_killed(draft) or draft.gateway.engine.told:
         yield Case(AlertKind.CRASHES, draft.now, BEGINS)
 
 

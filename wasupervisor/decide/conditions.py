@@ -269,6 +269,8 @@ def _cause(name: str, memory: SessionMemory, scene: Scene) -> tuple[SessionMemor
         return memory, _starting_cause(memory, scene)
     if memory.told is Reason.UNEXPLAINED and memory.diagnosed and name not in scene.together:
         return memory, Reason.LOGGED_OUT
+    if memory.state is State.FAILED and scene.engine_gone and TABLE[memory.told].nature is Nature.TRANSIENT:
+        return memory, Reason.ENGINE_GONE
     # What does not work has a reason; where none is told, nobody can say what to do.
     return memory, Reason.UNREADABLE if TABLE[memory.told].nature is Nature.FINE else memory.told
 
@@ -291,6 +293,8 @@ def _starting_cause(memory: SessionMemory, scene: Scene) -> Reason:
     back = memory.condition is Condition.FAILING and memory.cause in LACKING
     if back and scene.uplink_up and is_patient(memory, scene):
         return Reason.RECONNECTING
+    if scene.engine_gone:
+        return Reason.ENGINE_GONE
     return Reason.UPGRADE_REFUSED if memory.refused and scene.uplink_up else Reason.STUCK_STARTING
 
 

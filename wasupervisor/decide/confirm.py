@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from wasupervisor.decide.asked import FITTING
+from wasupervisor.decide.engine import is_there
 from wasupervisor.decide.ladder import rung_for
 from wasupervisor.decide.limits import CPU, MEMORY, exceeds, used_bytes
 from wasupervisor.decide.reasons import FOR_RESOURCES
@@ -226,6 +227,14 @@ GATEWAY_ROWS: tuple[WideRow, ...] = (
     WideRow(
         lambda seen: not (seen.for_process or seen.for_resources) and _all_back(seen),
         "the sessions came back by themselves",
+    ),
+    WideRow(
+        lambda seen: seen.remedy.cause is Reason.ENGINE_GONE and is_there(seen.process) is not False,
+        "the process of its engine is there again, or it is not known that it is gone",
+    ),
+    WideRow(
+        lambda seen: seen.remedy.cause is Reason.ENGINE_GONE and State.WORKING in _states(seen).values(),
+        "a session works, so that the gateway cannot be without its engine",
     ),
     WideRow(
         lambda seen: seen.remedy.cause is Reason.STUCK_STARTING and State.WORKING in _states(seen).values(),

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from wasupervisor.decide.crashes import died, take_kills, track_loop
 from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.engine import seems_gone, track_engine
 from wasupervisor.decide.limits import of_this_run
 from wasupervisor.decide.memory import GatewayMemory
 from wasupervisor.decide.scene import Scene
@@ -48,6 +49,7 @@ def track_gateway(draft: Draft) -> None:
     _track_runs(draft)
     track_loop(draft)
     of_this_run(draft)
+    track_engine(draft)
     _track_presence(draft)
     _track_silence(draft)
     _track_store(draft)
@@ -80,6 +82,7 @@ def scene_of(draft: Draft) -> Scene:
         redis_ok=draft.observation.redis_ok,
         together=frozenset() if incident is None or incident.proven else frozenset(incident.sessions),
         cpu_percent=draft.observation.process.cpu_percent,
+        engine_gone=seems_gone(draft) and not working,
     )
 
 

@@ -114,6 +114,8 @@ def _what_now(cause: Reason) -> str:
         return TABLE[cause].advice.removesuffix(".")
     if cause in (Reason.UPLINK_DOWN, Reason.STORE_DOWN):
         return "Nothing is restarted until that is over"
+    if cause is Reason.ENGINE_GONE:
+        return "Only a restart of the gateway process heals that"
     return "One canary is tried before any other"
 
 

@@ -38,6 +38,12 @@ ROWS: tuple[Rung, ...] = (
         "only a restart of the gateway process ends its waiting; one of the session would kill the process",
         without=RESTART,
     ),
+    Rung(
+        WAHA,
+        Reason.ENGINE_GONE,
+        GATEWAY,
+        "only a restart of the gateway process starts its engine again; one of the session is answered with an error",
+    ),
     Rung(WAHA, Reason.FALSE_WORKING, RESTART, "a restart of the session makes a new connection"),
     Rung(WAHA, Reason.STOPPED_WITH_PROCESS, START, "it ran before, so it is started"),
     Rung(WAHA, Reason.STOPPED_BY_REMEDY, START, "what our restart began is finished"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from wasupervisor.decide.conditions import is_judged_now, is_patient
 from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.engine import is_gone
 from wasupervisor.decide.ladder import WAHA, remedy_for, wants_gateway_restart
 from wasupervisor.decide.limits import CPU, MEMORY, RESTART, is_over, key
 from wasupervisor.decide.maintenance import is_due
@@ -62,7 +63,7 @@ def _hung(draft: Draft, scene: Scene) -> Need | None:
 
 def _sessions(draft: Draft, scene: Scene) -> Need | None:
     """Sessions that nothing else heals: all with the reason of the one that is first in the alphabet."""
-    wanting = {name: one.cause for name, one in _seen(draft) if _wants(name, one, scene)}
+    wanting = {name: one.cause for name, one in _seen(draft) if _wants(name, one, scene) and _is_sure(draft, one)}
     if not wanting:
         return None
     reason = next(iter(wanting.values()))
@@ -83,6 +84,11 @@ def _wants(name: str, session: SessionMemory, scene: Scene) -> bool:
     if session.condition is Condition.MISSING:
         return session.state is State.NOT_LOADED
     return is_judged_now(name, session, scene) and not is_patient(session, scene) and _is_lost(session, scene)
+
+
+def _is_sure(draft: Draft, session: SessionMemory) -> bool:
+    """Whether the engine of those that wait for it is gone for good."""
+    return session.cause is not Reason.ENGINE_GONE or is_gone(draft)
 
 
 def _is_lost(session: SessionMemory, scene: Scene) -> bool:

@@ -283,6 +283,23 @@ class Crashes(Value, frozen=True):
     """The process itself was killed then, and not only one of its children."""
 
 
+class Engine(Value, frozen=True):
+    """The process in which the gateway's engine runs, where it has one of its own (WAHA with GOWS)."""
+
+    seen_in: str | None = None
+    """The run of the gateway process in which it was seen last; None: never, or not in the present one."""
+    run: int = 0
+    """The same run, by our own count, which the gateway's API may tell of too."""
+    gone_since: float = 0.0
+    """Since when it was not seen any more in that run, without a gap; says nothing while `samples` is 0."""
+    samples: int = 0
+    """Readings in a row without it; stops counting where it decides nothing more."""
+    unseen_since: float | None = None
+    """Since when nobody could read it."""
+    told: bool = False
+    """It is in the journal that it is gone."""
+
+
 class GatewayMemory(Value, frozen=True):
     """The gateway process over time."""
 
@@ -330,6 +347,7 @@ class GatewayMemory(Value, frozen=True):
     """None: no session told any activity yet."""
     resources: Resources = Resources()
     crashes: Crashes = Crashes()
+    engine: Engine = Engine()
     window_since: float | None = None
     """Since when the maintenance window is open; None: it is not."""
     relieved_at: float | None = None

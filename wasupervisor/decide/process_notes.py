@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wasupervisor.decide.crashes import loop_told, was_killed
 from wasupervisor.decide.draft import Draft
+from wasupervisor.decide.engine import engine_told
 from wasupervisor.decide.leak import forecast
 from wasupervisor.decide.limits import held, too_much
 from wasupervisor.decide.words import span
@@ -22,9 +23,11 @@ def over_told(draft: Draft) -> list[str]:
 
 
 def deaths_told(draft: Draft) -> list[str]:
-    """A loop of deaths, and a kill by the kernel."""
+    """A loop of deaths, a kill by the kernel, and the end of the engine alone."""
     crashes, told = draft.gateway.crashes, [loop_told(draft)] if draft.gateway.crashes.looping else []
     if crashes.killed_at is not None and was_killed(draft):
         what = "the gateway" if crashes.killed_whole else "a process of the gateway"
         told.append(f"the kernel killed {what} for want of memory (OOM) {span(draft.now - crashes.killed_at)} ago")
+    if draft.gateway.engine.told:
+        told.append(engine_told(draft.gateway.engine, draft.now))
     return told

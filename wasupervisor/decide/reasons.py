@@ -185,6 +185,12 @@ ROWS: tuple[ReasonRow, ...] = (
         "Start the gateway, and look into its log for why it ended.",
     ),
     ReasonRow(
+        R.ENGINE_GONE,
+        N.TRANSIENT,
+        "the process of the gateway's engine is gone, and the gateway lives on without it",
+        "Restart the gateway process: nothing else starts its engine again. Look into its log for why it ended.",
+    ),
+    ReasonRow(
         R.MEMORY_HIGH,
         N.TRANSIENT,
         "the gateway uses more memory than its limit",

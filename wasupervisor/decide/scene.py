@@ -43,6 +43,8 @@ class Scene(Value, frozen=True):
     """The sessions of an incident of which no canary was healed yet: what they tell is not theirs alone."""
     cpu_percent: float | None = None
     """Of the gateway's process tree."""
+    engine_gone: bool = False
+    """The process of the gateway's engine was there in this run and is not any more, and no session works."""
 
     @property
     def uplink_up(self) -> bool:

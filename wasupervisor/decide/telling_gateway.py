@@ -54,6 +54,7 @@ def _incident(draft: Draft, scene: Scene) -> Told:
     rows = (
         (incident.cause is Reason.UPLINK_DOWN, "nothing is restarted until WhatsApp can be reached again"),
         (incident.cause is Reason.STORE_DOWN, "nothing is restarted until the store is well again"),
+        (incident.cause is Reason.ENGINE_GONE, _why_no_restart(draft, scene)),
         (incident.proven, "the canary was healed, and the others follow one after the other"),
         (canary is not None, f"{canary} is the canary, and is tried before any other"),
         (waits > 0, f"the last canary was not healed; the next one not before {span(waits)}"),
@@ -184,10 +185,13 @@ def _leak(draft: Draft, _scene: Scene) -> Told:
     )
 
 
-def _crashes(draft: Draft, _scene: Scene) -> Told:
+def _crashes(draft: Draft, scene: Scene) -> Told:
     crashes = draft.gateway.crashes
-    reason = Reason.OOM_KILLED if was_killed(draft) else Reason.CRASH_LOOP
+    kinds = ((was_killed(draft), Reason.OOM_KILLED), (crashes.looping, Reason.CRASH_LOOP), (True, Reason.ENGINE_GONE))
+    reason = next(reason for holds, reason in kinds if holds)
     rows = (
+        (reason is Reason.ENGINE_GONE and bool(scene.working), "sessions work, so that nothing is restarted for it"),
+        (reason is Reason.ENGINE_GONE, _why_no_restart(draft, scene)),
         (crashes.looping, "what brings it back does so already, and a restart on top would heal nothing"),
         (draft.gateway.gone_since is not None, "it is not back yet, and started if nothing else brings it back"),
         (crashes.killed_whole, "it was brought back, and its sessions have their time"),

@@ -90,6 +90,8 @@ class Reason(StrEnum):
     """Its process is there and its API does not answer."""
     GATEWAY_GONE = "gateway_gone"
     """Its process is not there and nobody brings it back."""
+    ENGINE_GONE = "engine_gone"
+    """The child process in which its engine runs (WAHA with GOWS) is not there any more."""
     MEMORY_HIGH = "memory_high"
     """Its processes use more memory than the operator's limit."""
     CPU_HIGH = "cpu_high"

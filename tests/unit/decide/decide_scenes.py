@@ -112,6 +112,8 @@ class Stage:
     """What the kernel grants it."""
     oom_kills: int | None = None
     oom_killed: bool | None = None
+    programs: tuple[str, ...] | None = None
+    """Of its descendants; None: nobody could look."""
     in_maintenance: bool | None = None
     refused: bool = False
     """While the uplink is down: WhatsApp's answer to an upgrade is no websocket."""
@@ -276,6 +278,8 @@ class Stage:
                 cpu_percent=self.cpu,
                 rss_bytes=None if self.memory_bytes is None else round(self.memory_bytes),
                 limit_bytes=self.limit_bytes,
+                processes=None if self.programs is None else 1 + len(self.programs),
+                programs=self.programs or (),
                 oom_kills=self.oom_kills,
                 oom_killed=self.oom_killed,
                 keeper=self.keeper,

@@ -160,6 +160,9 @@ HUNG = replace(GATEWAY, cause=Reason.GATEWAY_HUNG)
 GONE = replace(GATEWAY, cause=Reason.GATEWAY_GONE)
 REFUSED = replace(GATEWAY, cause=Reason.UPGRADE_REFUSED, sessions=("a", "b"))
 STUCK = replace(GATEWAY, cause=Reason.STUCK_STARTING, sessions=("a", "b"))
+ENGINE = replace(GATEWAY, cause=Reason.ENGINE_GONE, sessions=("a", "b"))
+WITHOUT = ProcessReading(exists=True, pid=1, born=1.0, processes=2, programs=("sh",))
+WITH = replace(WITHOUT, programs=("gows", "sh"))
 FIGHT = replace(GATEWAY, cause=Reason.FIGHT, sessions=("a",))
 FALSE = replace(GATEWAY, cause=Reason.FALSE_WORKING, sessions=("a",))
 SILENT = Look(reachable=False, trouble=Trouble.TIMED_OUT, detail="no answer within 10 s")
@@ -178,6 +181,8 @@ IS_BACK = "its process is there again, or it is not known that it is gone"
 IS_GONE = "its process is not there any more, or it is not known whether it is"
 UNREAD = "the list of sessions could not be read again: no answer within 10 s"
 ALL_BACK = "the sessions came back by themselves"
+HAS_ENGINE = "the process of its engine is there again, or it is not known that it is gone"
+NEEDS_NONE = "a session works, so that the gateway cannot be without its engine"
 MILDER = "a session works again, so that a restart of the others alone is milder"
 
 
@@ -210,6 +215,13 @@ def shows(*sightings: Sighting, store_ok: bool | None = None) -> Look:
         (STUCK, shows(starting("a"), starting("b")), THERE, UP, None),
         (STUCK, shows(working("a"), starting("b")), THERE, UP, MILDER),
         (STUCK, shows(starting("a"), starting("b"), working("c")), THERE, UP, MILDER),
+        (ENGINE, shows(failed("a"), starting("b")), WITHOUT, UP, None),
+        (ENGINE, shows(failed("a"), starting("b")), WITH, UP, HAS_ENGINE),
+        (ENGINE, shows(failed("a"), starting("b")), THERE, UP, HAS_ENGINE),
+        (ENGINE, shows(failed("a"), starting("b")), HIDDEN, UP, HAS_ENGINE),
+        (ENGINE, shows(failed("a"), working("c")), WITHOUT, UP, NEEDS_NONE),
+        (ENGINE, shows(working("a"), working("b")), WITHOUT, UP, ALL_BACK),
+        (ENGINE, SILENT, WITHOUT, UP, UNREAD),
         (FIGHT, shows(working("a")), THERE, UP, None),
         (FALSE, shows(working("a")), THERE, UP, None),
         (FALSE, SILENT, THERE, UP, UNREAD),

@@ -24,7 +24,8 @@ RESTART, START = RemedyKind.RESTART_SESSION, RemedyKind.START_SESSION
 PARK, GATEWAY = RemedyKind.PARK_SESSION, RemedyKind.RESTART_GATEWAY
 DAY = 86400.0
 
-OF_SESSIONS = tuple(one for one in Reason if one not in (Reason.GATEWAY_GONE, Reason.GATEWAY_HUNG))
+OF_PROCESS = (Reason.GATEWAY_GONE, Reason.GATEWAY_HUNG, Reason.ENGINE_GONE)
+OF_SESSIONS = tuple(one for one in Reason if one not in OF_PROCESS)
 """Reasons of a session. No adapter says of one that the process is gone or hung; only the decider does, of itself."""
 
 seconds = st.sampled_from([0.0, 0.1, 1.0, 15.0, 60.0, 600.0, 7200.0])
@@ -126,6 +127,7 @@ class Move:
     mistyped: tuple[str, ...]
     disk_low: bool
     keeper: str | None
+    programs: tuple[str, ...] | None
     writable: bool
     outcome: Outcome | None
     orders: list[Order]
@@ -160,6 +162,7 @@ moves = st.builds(
     mistyped=st.sampled_from([(), (), (), ("a",)]),
     disk_low=st.sampled_from([False, False, False, True]),
     keeper=st.sampled_from([None, "systemd"]),
+    programs=st.sampled_from([("gows",), ("gows",), (), (), None]),
     writable=st.sampled_from([True, True, True, False]),
     outcome=st.sampled_from([None, *Outcome]),
     orders=st.sampled_from([0, 0, 0, 1, 2]).flatmap(lambda n: st.lists(orders, min_size=n, max_size=n)),
@@ -181,6 +184,8 @@ class World:
     made: dict[str, list[float]] = field(default_factory=dict)
     """Times of the remedies of each session that were made, or may have been."""
     remedies: int = 0
+    with_engine: set[str | None] = field(default_factory=set)
+    """Runs of the gateway process in which its engine was seen."""
 
     def play(self, move: Move, dice: float) -> None:
         for name, sighting in move.change.items():
@@ -201,6 +206,8 @@ class World:
                 started=1.0,
                 cpu_percent=move.cpu,
                 rss_bytes=move.memory,
+                processes=None if move.programs is None else 1 + len(move.programs),
+                programs=move.programs or (),
                 oom_kills=move.kills[0],
                 oom_killed=move.kills[1],
                 keeper=move.keeper,
@@ -215,6 +222,8 @@ class World:
             results=self._results(move.outcome),
             orders=tuple(move.orders) if ordered else (),
         )
+        if move.programs and observation.process.exists:
+            self.with_engine.add(observation.process.run)
         before = self.memory
         decision = step(before, observation, self.now, dice, self.policy)
         assert decision == step(before, observation, self.now, dice, self.policy)
@@ -294,6 +303,12 @@ class World:
         elif remedy.cause is Reason.GATEWAY_HUNG:
             assert seen.process.exists is True
             assert seen.look.reachable is not True
+        elif remedy.cause is Reason.ENGINE_GONE:
+            assert self.policy.gateway_kind == "waha"
+            assert seen.process.exists is True
+            assert seen.process.processes == 1
+            assert seen.process.run in self.with_engine
+            assert not [one for one in seen.look.sightings or () if one.state is State.WORKING]
         elif not remedy.sessions:
             self._check_limits(remedy, seen)
         assert not decision.memory.gateway.crashes.looping
@@ -412,6 +427,41 @@ def test_whatever_happens_to_an_eager_supervisor_the_promises_hold(script: list[
         world.play(move, 0.5)
 
 
+calm_moves = st.builds(
+    Move,
+    change=st.dictionaries(st.sampled_from(NAMES[:2]), natural, max_size=2),
+    uplink=st.just(UplinkState.UP),
+    store_ok=st.none(),
+    reading=st.sampled_from(["read"] * 5 + ["unreadable"]),
+    process=st.sampled_from([1, 1, 1, 1, 2, None]),
+    gone=st.sampled_from([False] * 9 + [True]),
+    cpu=st.none(),
+    memory=st.none(),
+    kills=st.just((None, None)),
+    window=st.none(),
+    refused=st.just(False),
+    redis_ok=st.none(),
+    mistyped=st.just(()),
+    disk_low=st.just(False),
+    keeper=st.just("systemd"),
+    programs=st.sampled_from([("gows",), (), (), None]),
+    writable=st.just(True),
+    outcome=st.sampled_from([None, Outcome.ACCEPTED, Outcome.WITHHELD]),
+    orders=st.just([]),
+    first=st.sampled_from([False] * 9 + [True]),
+    every=st.sampled_from([1.0, 5.0, 15.0]),
+    looks=st.integers(1, 8),
+)
+
+
+@relaxed
+@given(st.lists(calm_moves, min_size=3, max_size=15))
+def test_whatever_happens_to_an_engine_the_promises_hold(script: list[Move]) -> None:
+    world = World(eager)
+    for move in script:
+        world.play(move, 0.5)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_memory_does_not_grow_in_a_long_life(seed: int) -> None:
     dice = Random(seed)
@@ -443,6 +493,7 @@ def test_the_memory_does_not_grow_in_a_long_life(seed: int) -> None:
                 mistyped=(),
                 disk_low=False,
                 keeper="systemd",
+                programs=() if turn % 7 == 0 else ("gows",),
                 writable=True,
                 outcome=dice.choice([None, *Outcome]),
                 orders=[Order("o1", OrderKind.RESTART, "a")] if dice.random() < 0.05 else [],

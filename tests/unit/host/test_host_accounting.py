@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from host_theatre import Puppet, SteppedClock, Theatre, until
 
+from wasupervisor.decide.engine import is_there
 from wasupervisor.host import browsers, proc, survey
 from wasupervisor.host.browsers import session_of
 from wasupervisor.host.cgroups import UNIFIED, Groups, Mount, members
@@ -84,6 +86,25 @@ class TestCounts:
         until(lambda: (found := proc.stat(child)) is not None and found.dead)
         reading = await watch.read()
         assert (watch.usage.children, reading.processes) == (0, 1)
+
+    @pytest.mark.parametrize("reaped", [True, False])
+    async def test_an_engine_in_a_child_is_seen_and_missed_when_it_has_ended(
+        self, gateway: Puppet, watch: ProcessWatch, tmp_path: Path, reaped: bool
+    ) -> None:
+        """WAHA starts `/app/gows` with a session of its own (`detached`, its source of 2025)."""
+        path = shutil.copy(shutil.which("sleep") or "", tmp_path / "gows")
+        engine = gateway.spawn(str(path), "600", own_session=True)
+        until(lambda: (found := proc.stat(engine)) is not None and found.comm == "gows")
+        reading = await watch.read()
+        assert (reading.programs, is_there(reading)) == (("gows",), True)
+        os.kill(engine, signal.SIGKILL)
+        until(lambda: (found := proc.stat(engine)) is not None and found.dead)
+        if reaped:
+            gateway.do("reap", index=0)
+        reading = await watch.read()
+        assert (reading.exists, reading.programs, is_there(reading)) == (True, (), False)
+        gateway.kill()
+        assert is_there(await watch.read()) is None
 
     async def test_the_limit_of_open_files(self, gateway: Puppet, watch: ProcessWatch) -> None:
         import resource
