@@ -84,7 +84,9 @@ class RestartGateway(Section, frozen=True, kw_only=True):
 
     by: Annotated[str, Choice("none", *_NEEDED), "who restarts it"] = "none"
     unit: Annotated[str | None, Text("the name of a unit", r"[^\s/]+"), "by: systemd", Example("waha.service")] = None
-    container: Annotated[str | None, Text("a container", r"[^\s]+"), "by: docker", Example("waha")] = None
+    container: Annotated[
+        str | None, Text("a container", r"[^\s]+"), "by: docker; or label=KEY=VALUE", Example("waha")
+    ] = None
     argv: Annotated[
         tuple[str, ...], ListOf(Verbatim()), "by: command; no shell", Example('["pm2", "restart", "waha"]')
     ] = ()

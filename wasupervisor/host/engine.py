@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -83,6 +83,11 @@ class Listed(msgspec.Struct, frozen=True, rename="pascal"):
     names: tuple[str, ...] | None = None
     state: str = ""
 
+    @property
+    def called(self) -> str:
+        """Its name, for a person."""
+        return (self.names or (self.id[:12],))[0].removeprefix("/")
+
 
 class Engine:
     """One question, one connection: it is asked about once a minute."""
@@ -103,18 +108,11 @@ class Engine:
             return Trouble(self._blamed(error))
 
     async def _labelled(self, label: str) -> Inspected | Trouble:
-        filters = quote(json.dumps({"label": [label]}, separators=(",", ":")), safe="")
-        rows = await self._get(f"/containers/json?all=true&filters={filters}", tuple[Listed, ...], f"label {label}")
+        rows = await self._get(with_label(label), tuple[Listed, ...], f"label {label}")
         if isinstance(rows, Trouble):
             return rows
-        # What an earlier deployment left behind does not count beside the one that runs.
-        those = [one for one in rows if one.state == "running"] or list(rows)
-        if not those:
-            return Trouble(f"no container has the label {label}; correct {KEY}", nothing_there=True)
-        if len(those) > 1:
-            names = ", ".join(sorted(_plain(one) for one in those)[:8])
-            return Trouble(f"{len(those)} containers have the label {label} ({names}); name one in {KEY}")
-        return await self._named(those[0].id, _plain(those[0]))
+        one = the_one(rows, label, KEY)
+        return one if isinstance(one, Trouble) else await self._named(one.id, one.called)
 
     async def _named(self, container: str, called: str) -> Inspected | Trouble:
         return await self._get(f"/containers/{quote(container, safe='')}/json", Inspected, f"container {called}")
@@ -161,8 +159,24 @@ async def read(response: httpcore.Response) -> bytes:
     return body
 
 
-def _plain(one: Listed) -> str:
-    return (one.names or (one.id[:12],))[0].removeprefix("/")
+def with_label(label: str) -> str:
+    """What is asked for the containers with this label, `KEY=VALUE` or `KEY`; those that do not run as well."""
+    filters = quote(json.dumps({"label": [label]}, separators=(",", ":")), safe="")
+    return f"/containers/json?all=true&filters={filters}"
+
+
+def the_one(rows: Sequence[Listed], label: str, key: str) -> Listed | Trouble:
+    """The only container that the label means; `key` is where a person corrects it.
+
+    What an earlier deployment left behind does not count beside the one that runs.
+    """
+    those = [one for one in rows if one.state == "running"] or list(rows)
+    if not those:
+        return Trouble(f"no container has the label {label}; correct {key}", nothing_there=True)
+    if len(those) > 1:
+        names = ", ".join(sorted(one.called for one in those)[:8])
+        return Trouble(f"{len(those)} containers have the label {label} ({names}); name one in {key}")
+    return those[0]
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

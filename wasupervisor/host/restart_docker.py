@@ -12,7 +12,7 @@ import anyio
 import httpcore
 import msgspec
 
-from wasupervisor.host.engine import SOCKET, causes, read
+from wasupervisor.host.engine import LABEL, SOCKET, Listed, Trouble, causes, read, the_one, with_label
 from wasupervisor.host.restarter import Restarted
 from wasupervisor.host.running import one_line
 from wasupervisor.model.remedies import Outcome
@@ -54,6 +54,14 @@ class _Container(msgspec.Struct, rename="pascal"):
     config: _Config
 
 
+class _Which(NamedTuple):
+    """The container that is restarted."""
+
+    id: str
+    """Its name, or its id where it was found by a label."""
+    called: str
+
+
 class _Stop(NamedTuple):
     """How it is stopped."""
 
@@ -77,6 +85,7 @@ class DockerRestarter:
     def __init__(
         self, container: str, *, besides: float = BESIDES, look: float = LOOK, environ: Mapping[str, str] = os.environ
     ) -> None:
+        """`container`: its name, or `label=KEY=VALUE`, which only one may have."""
         self._container = container
         self._besides = besides
         self._look = look
@@ -90,13 +99,17 @@ class DockerRestarter:
             return Restarted(Outcome.REFUSED, f"{text} be the way")
         asked = False
         try:
-            stop = await self._stop(socket)
+            which = await self._which(socket)
+            if isinstance(which, Restarted):
+                return which
+            stop = await self._stop(socket, which)
             if isinstance(stop, Restarted):
                 return stop
             asked, deadline = True, stop.seconds + self._besides
             with anyio.move_on_after(deadline):
-                return self._judged(await self._call(socket, "POST", f"restart?t={stop.seconds}"), stop)
-            text = f"the engine has not restarted {self._container} within {deadline:g} s; it may go on with it"
+                said = await self._call(socket, "POST", _path(which, f"restart?t={stop.seconds}"))
+                return self._judged(which, said, stop)
+            text = f"the engine has not restarted {which.called} within {deadline:g} s; it may go on with it"
             return Restarted(Outcome.TIMED_OUT, text)
         except Exception as error:  # whatever it is, it is told and ends nothing
             return self._blamed(socket, error, asked=asked)
@@ -104,29 +117,45 @@ class DockerRestarter:
     async def settle(self) -> None:
         """Nothing is left behind."""
 
-    async def _stop(self, socket: str) -> _Stop | Restarted:
+    async def _which(self, socket: str) -> _Which | Restarted:
+        """Looked for anew each time: a container that was made anew has another id."""
+        if not self._container.startswith(LABEL):
+            return _Which(self._container, self._container)
+        label, said = self._container.removeprefix(LABEL), None
+        with anyio.move_on_after(self._look):
+            said = await self._call(socket, "GET", with_label(label))
+        if said is None:
+            text = f"the engine has not told within {self._look:g} s which container has the label {label}"
+            return Restarted(Outcome.UNREACHABLE, text)
+        if said.status != 200:
+            advice = "; allow GET /containers/json where the socket is filtered" if said.status == 403 else ""
+            text = f"the engine does not tell which container has the label {label} ({_told(said)}){advice}"
+            return Restarted(Outcome.REFUSED, text)
+        try:
+            one = the_one(msgspec.json.decode(said.body, type=tuple[Listed, ...]), label, KEY)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            text = f"the engine's answer about the label {label} is not what its API promises"
+            return Restarted(Outcome.REFUSED, text)
+        return Restarted(Outcome.REFUSED, one.text) if isinstance(one, Trouble) else _Which(one.id, one.called)
+
+    async def _stop(self, socket: str, which: _Which) -> _Stop | Restarted:
         """How long it may take to stop, from the container itself: `t` overrides what it asks for."""
         said = None
         with anyio.move_on_after(self._look):
-            said = await self._call(socket, "GET", "json")
+            said = await self._call(socket, "GET", _path(which, "json"))
         if said is None:
             return _Stop(STOP, f"with {STOP} s to stop (it could not be asked for its StopTimeout in time)")
         if said.status == 404:
-            return self._refused(said)
+            return self._refused(which, said)
         try:
             config = msgspec.json.decode(said.body, type=_Container).config
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return _Stop(STOP, f"with {STOP} s to stop (its StopTimeout could not be read: {said.status})")
         return _stop_of(config)
 
-    async def _call(self, socket: str, method: str, what: str) -> _Said:
-        url = httpcore.URL(
-            scheme="http",
-            host="docker",
-            port=None,
-            # Without a version: that of the engine itself.
-            target=f"/containers/{quote(self._container, safe='')}/{what}",
-        )
+    async def _call(self, socket: str, method: str, target: str) -> _Said:
+        # Without a version: that of the engine itself.
+        url = httpcore.URL(scheme="http", host="docker", port=None, target=target)
         headers = [("Host", "docker"), ("Content-Length", "0")]
         async with (
             httpcore.AsyncConnectionPool(uds=socket) as pool,
@@ -134,19 +163,17 @@ class DockerRestarter:
         ):
             return _Said(response.status, await read(response))
 
-    def _judged(self, said: _Said, stop: _Stop) -> Restarted:
+    def _judged(self, which: _Which, said: _Said, stop: _Stop) -> Restarted:
         if said.status == 204:
-            return Restarted(Outcome.ACCEPTED, f"the engine restarted the container {self._container}, {stop.told}")
-        return self._refused(said)
+            return Restarted(Outcome.ACCEPTED, f"the engine restarted the container {which.called}, {stop.told}")
+        return self._refused(which, said)
 
-    def _refused(self, said: _Said) -> Restarted:
+    def _refused(self, which: _Which, said: _Said) -> Restarted:
         advice = {
             403: "; allow this call where the socket is filtered",
             404: f"; correct {KEY}",
         }.get(said.status, "")
-        message = _message(said.body)
-        told = f"{said.status}: {message}" if message else f"{said.status}"
-        text = f"the engine did not restart the container {self._container} ({told})"
+        text = f"the engine did not restart the container {which.called} ({_told(said)})"
         return Restarted(Outcome.REFUSED, f"{text}{advice}")
 
     def _blamed(self, socket: str, error: Exception, *, asked: bool) -> Restarted:
@@ -171,6 +198,15 @@ def _stop_of(config: _Config) -> _Stop:
     signal = one_line(config.stop_signal or "")
     told = f"with {seconds} s to stop"
     return _Stop(seconds, told if signal in ("", "SIGTERM", "15") else f"{told} by its own signal {signal}")
+
+
+def _path(which: _Which, what: str) -> str:
+    return f"/containers/{quote(which.id, safe='')}/{what}"
+
+
+def _told(said: _Said) -> str:
+    message = _message(said.body)
+    return f"{said.status}: {message}" if message else f"{said.status}"
 
 
 def _message(body: bytes) -> str:

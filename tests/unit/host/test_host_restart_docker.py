@@ -41,6 +41,7 @@ class Engine:
         self.body: bytes | None = None
         self.config: dict[str, Any] = {}
         self.inspected = 200, b""
+        self.listed: tuple[int, list[dict[str, Any]] | bytes] = 200, []
         self.hangs: tuple[str, ...] = ()
         self.breaks_off: tuple[str, ...] = ()
         self.asked: list[str] = []
@@ -48,15 +49,20 @@ class Engine:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         self.asked.append(head.split(b"\r\n")[0].decode())
-        method = head.split()[0].decode()
+        method, target = (word.decode() for word in head.split()[:2])
         try:
             if method in self.hangs:
                 await reader.read()
             elif method not in self.breaks_off:
-                writer.write(self._told() if method == "GET" else self._answer())
+                about_all = target.startswith("/containers/json?")
+                writer.write(self._list() if about_all else self._told() if method == "GET" else self._answer())
                 await writer.drain()
         finally:
             writer.close()
+
+    def _list(self) -> bytes:
+        status, rows = self.listed
+        return self._http(status, rows if isinstance(rows, bytes) else json.dumps(rows).encode())
 
     def _told(self) -> bytes:
         status, body = self.inspected
@@ -240,3 +246,63 @@ async def test_the_usual_socket_is_taken_where_no_other_is_named() -> None:
     assert restarter._host == "unix:///var/run/docker.sock"
     await restarter.settle()
     assert (restarter.by, restarter.wanted_for) == ("docker", 0.0)
+
+
+# By a label, as in process.find.docker
+
+
+LIST = "GET /containers/json?all=true&filters=%7B%22label%22%3A%5B%22app%3Dwa%22%5D%7D HTTP/1.1"
+
+
+def row(identity: str, name: str, state: str = "running") -> dict[str, Any]:
+    """Cut from API 1.43, ContainerSummary."""
+    return {"Id": identity, "Names": [f"/{name}"], "State": state, "Labels": {"app": "wa"}}
+
+
+async def test_the_container_with_a_label_is_restarted_and_looked_for_anew_each_time(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        restarter = it.restarter("label=app=wa")
+        it.listed = 200, [row("4e2c", "app-waha-1"), row("0b0b", "app-waha-0", "exited")]
+        done = await restarter.restart()
+        assert done == Restarted(Outcome.ACCEPTED, "the engine restarted the container app-waha-1, with 30 s to stop")
+        restart = "POST /containers/{}/restart?t=30 HTTP/1.1"
+        assert it.asked == [LIST, "GET /containers/4e2c/json HTTP/1.1", restart.format("4e2c")]
+        it.listed = 200, [row("77aa", "app-waha-1", "exited")]
+        assert (await restarter.restart()).outcome is Outcome.ACCEPTED
+        assert it.asked[-1] == restart.format("77aa")
+
+
+@pytest.mark.parametrize(
+    ("status", "rows", "detail"),
+    [
+        (
+            200,
+            [row("aa", "waha"), row("bb", "evolution")],
+            "2 containers have the label app=wa (evolution, waha); name one in recovery.restart_gateway.container",
+        ),
+        (200, [], "no container has the label app=wa; correct recovery.restart_gateway.container"),
+        (200, b"<html>", "the engine's answer about the label app=wa is not what its API promises"),
+        (
+            403,
+            b'{"message": "denied"}',
+            "the engine does not tell which container has the label app=wa (403: denied); allow GET /containers/json "
+            "where the socket is filtered",
+        ),
+        (500, b"", "the engine does not tell which container has the label app=wa (500)"),
+    ],
+)
+async def test_where_it_is_not_told_which_one_nothing_is_restarted(
+    tmp_path: Path, status: int, rows: list[dict[str, Any]] | bytes, detail: str
+) -> None:
+    async with engine(tmp_path) as it:
+        it.listed = status, rows
+        assert await it.restarter("label=app=wa").restart() == Restarted(Outcome.REFUSED, detail)
+        assert it.asked == [LIST]
+
+
+async def test_an_engine_that_does_not_tell_which_one_in_time_was_certainly_not_asked(tmp_path: Path) -> None:
+    async with engine(tmp_path) as it:
+        it.hangs = ("GET",)
+        done = await it.restarter("label=app=wa", look=0.1).restart()
+    text = "the engine has not told within 0.1 s which container has the label app=wa"
+    assert done == Restarted(Outcome.UNREACHABLE, text)
