@@ -120,6 +120,9 @@ ifeq ($(CI),true)
 	@command -v systemd-nspawn >/dev/null || packaging/apt-install.sh systemd-container
 	@command -v pkaction >/dev/null || packaging/apt-install.sh polkitd
 	@command -v redis-server >/dev/null || packaging/apt-install.sh redis-server
+	@command -v haproxy >/dev/null || packaging/apt-install.sh haproxy
+	@command -v nginx >/dev/null || packaging/apt-install.sh nginx-light
+	@command -v openssl >/dev/null || packaging/apt-install.sh openssl
 	@command -v lintian >/dev/null || packaging/apt-install.sh lintian
 	@command -v mmdebstrap >/dev/null || packaging/apt-install.sh mmdebstrap
 endif

@@ -19,6 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Not as a conftest.py in each folder: mypy would find several modules of that name.
 pytest_plugins = [
+    "balancer_fixtures",
     "config_fixtures",
     "host_fixtures",
     "redis_fixtures",
@@ -26,6 +27,10 @@ pytest_plugins = [
     "stage_fixtures",
     "systemd_fixtures",
 ]
+
+
+# What the tests of several modules assert in common.
+pytest.register_assert_rewrite("leak_story")
 
 
 @pytest.fixture
