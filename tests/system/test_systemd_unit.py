@@ -196,6 +196,28 @@ def test_the_daemon_restarts_its_gateways_unit_by_the_rule_that_we_ship(
     assert waha("NRestarts") == "0"
 
 
+SOCKET = "wasupervisor.socket"
+# Its connection waits while the daemon is started in vain, and is cut off when the socket is given up.
+PROBE = "import socket; print(socket.create_connection(('127.0.0.1', 8090), 5).recv(1))"
+
+
+def test_a_refused_configuration_costs_the_socket_and_not_the_daemon(service: Service) -> None:
+    box = service.container
+    service.configure("gateway: {kind: nonsense}\n")
+    box.run("systemctl", "start", SOCKET)
+    try:
+        box.run("systemd-run", "-q", "--unit=probe", PYTHON, "-c", PROBE)
+        service.wait("an end", lambda: box.run("systemctl", "is-failed", SOCKET, check=False).returncode == 0)
+        assert box.run("systemctl", "show", "--value", "-p", "Result", SOCKET).stdout == "trigger-limit-hit\n"
+        service.configure(CONFIG)
+        service.start()
+        service.wait_until_well()
+        assert box.run(PYTHON, "-c", LIVEZ).stdout == "200\n"
+    finally:
+        box.run("systemctl", "stop", SOCKET)
+        box.run("systemctl", "reset-failed", check=False)
+
+
 # Where units, rules, catalogs and links lie.
 PLACES = (
     "/etc/systemd/system",
