@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +96,22 @@ class Gateway:
 class Supervisor:
     """The daemon in a process of its own; it may be started again in the same folder."""
 
-    def __init__(self, folder: Path, gateway: Gateway, *, state: Path | None = None, more: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        gateway: Gateway,
+        *,
+        state: Path | None = None,
+        more: str = "",
+        environ: Mapping[str, str] = {},
+    ) -> None:
         self.folder = folder
         self.state = state or folder / "state"
         self.config = folder / "config.yaml"
         self.log = folder / "daemon.log"
         self.config.write_text(self.settings(gateway) + more)
+        self.program: tuple[str, ...] = ("-m", "wasupervisor")
+        self._environ = {**os.environ, **environ}
         self.process: subprocess.Popen[str] | None = None
         self._http = httpx.Client(trust_env=False, timeout=PATIENCE)
 
@@ -125,9 +135,8 @@ class Supervisor:
     def _spawn(self) -> None:
         with self.log.open("a") as log:
             self.log_from = log.tell()
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "wasupervisor", "run", "-c", str(self.config)], stderr=log, text=True
-            )
+            argv = [sys.executable, *self.program, "run", "-c", str(self.config)]
+            self.process = subprocess.Popen(argv, stderr=log, text=True, env=self._environ)
 
     def _answers(self) -> bool:
         assert self.process is not None

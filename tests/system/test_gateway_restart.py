@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -13,30 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
-from stage import Gateway, Supervisor, free_port, wait_until
+from gateway_runners import KEEPER, KeptGateway
+from stage import Gateway, Supervisor, wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
-# A keeper, in one command: TERM, a wait, KILL, and a start in every case.
-KEEPER = """
-import json, os, pathlib, signal, subprocess, sys, time
-place = pathlib.Path(sys.argv[1])
-pid_file, argv = place / "pid", json.loads((place / "argv").read_text())
-if pid_file.exists():
-    old = int(pid_file.read_text())
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        os.kill(old, number)
-        end = time.monotonic() + 1.0
-        while time.monotonic() < end and pathlib.Path(f"/proc/{old}/stat").read_text().split()[2] not in "ZX":
-            time.sleep(0.02)
-        if not pathlib.Path(f"/proc/{old}").exists():
-            break
-with (place / "out").open("w") as out:
-    new = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-new.returncode = 0
-pid_file.write_text(str(new.pid))
-print("started", new.pid)
-"""
 # One that gives up where TERM is not enough, as monit does: it leaves a gateway behind that is neither up nor down.
 GIVES_UP = KEEPER.replace("(signal.SIGTERM, signal.SIGKILL)", "(signal.SIGTERM,)").replace(
     "with (place",
@@ -51,49 +31,10 @@ RESTARTED_BY = """recovery:
 """
 
 
-class KeptGateway:
-    """A simulated WAHA that a keeper starts; always on the same ports."""
-
-    kind = "waha"
-
-    def __init__(self, folder: Path, uplink_port: int) -> None:
-        self.folder = folder
-        self.uplink_port, port = uplink_port, free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        (folder / "argv").write_text(json.dumps(self.arguments(port)))
-        (folder / "keeper.py").write_text(KEEPER)
-        self.command = [sys.executable, str(folder / "keeper.py"), str(folder)]
-        self.started: list[int] = []
-        # The first one is ours to reap.
-        self._first = os.posix_spawn(self.command[0], self.command, os.environ)
-        os.waitpid(self._first, 0)
-        wait_until("the gateway listens", lambda: "uplink_port" in (folder / "out").read_text())
-
-    def arguments(self, port: int) -> list[str]:
-        """Its command line. Mortal: it stops as WAHA does, slowly."""
-        argv = [sys.executable, "-m", "wasupervisor.simulator", "--kind", "waha", "--sessions", "2", "--speed", "8"]
-        return [*argv, "--api-key", "secret-key", "--port", str(port), "--mortal"]
-
-    @property
-    def pid(self) -> int:
-        pid = int((self.folder / "pid").read_text())
-        if pid not in self.started:
-            self.started.append(pid)
-        return pid
-
-    def close(self) -> None:
-        """End all that it ever was."""
-        for pid in {self.pid, *self.started}:
-            with contextlib.suppress(OSError):
-                if str(self.folder) in Path(f"/proc/{pid}/fd/1").readlink().as_posix():
-                    os.kill(pid, signal.SIGKILL)
-
-
 @pytest.fixture
 def gateway(tmp_path: Path, gateways: Callable[..., Gateway]) -> Iterator[KeptGateway]:
     folder = tmp_path / "gateway"
     folder.mkdir()
-    # WhatsApp is played by another process: it must not freeze with the gateway.
     made = KeptGateway(folder, gateways().uplink_port)
     yield made
     made.close()
@@ -184,7 +125,7 @@ def test_one_that_dies_at_its_start_is_not_started_for_ever(
     # A person heals it.
     (gateway.folder / "argv").write_text(argv)
     (gateway.folder / "pid").unlink()
-    os.waitpid(os.posix_spawn(gateway.command[0], gateway.command, os.environ), 0)
+    gateway.replace()
     wait_until("it is verified", lambda: ("verified", "healed") in remedies(it))
 
 
