@@ -33,10 +33,6 @@ pytest_plugins = [
 pytest.register_assert_rewrite("leak_story")
 
 
-# What the tests of several modules assert in common.
-pytest.register_assert_rewrite("leak_story")
-
-
 @pytest.fixture
 def anyio_backend() -> str:
     """The daemon runs on asyncio (redis-py needs it), so the tests do."""
