@@ -285,8 +285,10 @@ async def test_the_container_with_a_label_is_restarted_and_looked_for_anew_each_
         (
             403,
             b'{"message": "denied"}',
-            "the engine does not tell which container has the label app=wa (403: denied); allow GET /containers/json "
-            "where the socket is filtered",
+            (
+                "the engine does not tell which container has the label app=wa (403: denied); "
+                "allow GET /containers/json where the socket is filtered"
+            ),
         ),
         (500, b"", "the engine does not tell which container has the label app=wa (500)"),
     ],
