@@ -100,12 +100,14 @@ $(VENV)/installed-measure: $(MADE) pyproject.toml
 	@$(PIP_INSTALL) '.[test,measure]'
 	@touch $@
 
-# Bull and BullMQ as gateways run them, for node. Elsewhere than in CI their tests are skipped where it cannot be done.
+# Bull and BullMQ as gateways run them, and PM2 as it runs gateways, for node. Elsewhere than in CI their tests are
+# skipped where it cannot be done.
 QUEUES = bull@4 bullmq@5 bullmq3@npm:bullmq@3 bullmq4@npm:bullmq@4 bullmq6@npm:bullmq@6
+PM2 = pm2@7
 $(VENV)/installed-queues: $(MADE) Makefile
-	@echo 'Installing Bull and BullMQ for the tests in $(VENV)/npm'
+	@echo 'Installing Bull, BullMQ and PM2 for the tests in $(VENV)/npm'
 	@mkdir -p $(VENV)/npm
-	@if npm install --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --prefix $(VENV)/npm $(QUEUES) \
+	@if npm install --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --prefix $(VENV)/npm $(QUEUES) $(PM2) \
 	>$(VENV)/npm.log 2>&1; then touch $@; else cat $(VENV)/npm.log; [ '$(CI)' != true ]; fi
 
 # mypy reads the tests too, so their libraries must be there.
