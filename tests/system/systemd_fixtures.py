@@ -17,6 +17,7 @@ CHECKOUT = Path(__file__).parents[2]
 UNIT = "wasupervisor.service"
 ETC = "/etc/wasupervisor"
 PYTHON = "/opt/wasupervisor/bin/python"
+SIMULATOR = (PYTHON, "-m", "wasupervisor.simulator", "--kind", "waha", "--sessions", "3")
 INSTALL = "/root/systemd/install.sh"
 CONFIG = """
 gateway: {kind: waha, url: "http://127.0.0.1:3000", poll_every: 200ms, timeout: 2s}
@@ -64,8 +65,7 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
 
 def simulate(box: Container, unit: str, *options: str) -> None:
     """A gateway of three sessions as a unit; it is root's, and so another user's than ours."""
-    simulator = (PYTHON, "-m", "wasupervisor.simulator", "--kind", "waha", "--sessions", "3")
-    box.run("systemd-run", f"--unit={unit}", "-q", *simulator, *options)
+    box.run("systemd-run", f"--unit={unit}", "-q", *SIMULATOR, *options)
 
 
 def install(box: Container) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from systemd_container import Container, until
-from systemd_fixtures import CONFIG, INSTALL, PYTHON, UNIT, Service, cannot, simulate
+from systemd_fixtures import CHECKOUT, CONFIG, INSTALL, PYTHON, SIMULATOR, UNIT, Service, cannot, simulate
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(420)]
 
@@ -206,25 +206,45 @@ def test_an_instance_has_its_own_configuration_folders_and_secret(service: Servi
         keyed.path(second.config).unlink()
 
 
-COMMAND = """
-process: {find: {systemd_unit: simulator.service}}
-recovery: {restart_gateway: {by: command, argv: [node, -e, "console.log(process.arch + ' restarted')"], drain: 0s}}
+# What docs/process.md says to write for PM2, whose user is the gateway's.
+PM2 = (CHECKOUT / "docs/process.md").read_text().partition("wasupervisor.service.d/pm2.conf\n")[2].partition("```")[0]
+WRITE = "fs.writeFileSync('/home/waha/.pm2/restarted', ''); console.log('node ' + process.arch)"
+COMMAND = f"""
+gateway: {{kind: waha, url: "http://127.0.0.1:3003", poll_every: 200ms}}
+uplink: null
+recovery: {{restart_gateway: {{by: command, argv: [node, -e, "{WRITE}"], drain: 0s}}}}
 """
 
 
-def test_a_command_gets_what_its_drop_in_gives(service: Service) -> None:
-    box = service.container
+@pytest.fixture
+def of_pm2(service: Service) -> Iterator[Service]:
+    """The daemon as the gateway's user, loosened for commands."""
+    box, drop_in = service.container, f"{DROP_INS}/pm2.conf"
     if shutil.which("node") is None:
         cannot("this machine has no node")
-    service.configure(CONFIG + COMMAND)
+    box.run("useradd", "--create-home", "--user-group", "waha")
+    box.run("install", "-d", "-o", "waha", "/home/waha/.pm2")
+    box.run("systemd-run", "-q", "--unit=pm2-waha", "--uid=waha", *SIMULATOR, "--port", "3003")
     assert "allow-command.conf" in box.run(INSTALL, "--allow-command").stdout
-    try:
-        service.start()
-        service.wait_until_well()
-        box.run("wasupervisor", "restart", "--gateway", "--force", check=False)
-        service.wait("what the command said", lambda: " restarted" in service.wasupervisor("history"))
-    finally:
-        forget_drop_in(box, "allow-command.conf")
+    box.path(drop_in).write_text(PM2)
+    box.run("systemctl", "daemon-reload")
+    service.configure(COMMAND)
+    yield service
+    service.systemctl("stop")
+    box.run("systemctl", "stop", "pm2-waha")
+    box.path(drop_in).unlink()
+    forget_drop_in(box, "allow-command.conf")
+
+
+def test_a_command_gets_what_its_drop_in_gives(of_pm2: Service) -> None:
+    box = of_pm2.container
+    of_pm2.start()
+    of_pm2.wait_until_well()
+    of_pm2.wait("the process on the port", lambda: of_pm2.health()["gateway"]["pid"] == pid_of(box, "pm2-waha"))
+    assert box.run("stat", "-c", "%U %G %a", "/run/wasupervisor/control.sock").stdout == "waha wasupervisor 660\n"
+    of_pm2.container.run("wasupervisor", "restart", "--gateway", "--force", check=False)
+    of_pm2.wait("what the command said", lambda: "node ended well: node " in of_pm2.wasupervisor("history"))
+    assert box.path("/home/waha/.pm2/restarted").exists()
 
 
 def test_the_script_leaves_a_debian_package_alone(container: Container) -> None:
