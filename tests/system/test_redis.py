@@ -218,6 +218,8 @@ def test_a_mistyped_credential_key_holds_the_restarts_of_its_session_until_it_is
     assert any("credential key" in text for text in told(supervisor, "withheld"))
     explained = supervisor.command("explain", "s1").stdout
     assert "credential key in Redis is not whole" in explained
+    assert f"{keys['s1']} (credentials of a session) is there again and holds no login; seen since" in explained
+    assert "set aside: " in explained
 
     client.hset(keys["s1"], "creds", SECRET)
     wait_until("s1 is restarted", lambda: evolution.count("POST */restart/s1") == 1)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from wasupervisor.cli.client import EXIT_USAGE, Client, refuse
+from wasupervisor.cli.either import HTTP_OK
 from wasupervisor.cli.options import config_option, json_option
 from wasupervisor.cli.screen import incident_line, pause_line
 from wasupervisor.cli.status import HISTORY_LIMIT, entries_of
@@ -37,29 +38,51 @@ def explain(ctx: click.Context, session: str, config: Path | None, as_json: bool
     entries = entries_of(client, since, session=session, shared=True, limit=HISTORY_LIMIT)
     if found is None and all(one["session"] is None for one in entries):
         refuse(f"no session {session!r} is known; `wasupervisor status` lists them", EXIT_USAGE)
+    held = _held(client, session) if document.get("redis") else None
     if as_json:
         about = {key: document.get(key) for key in ("status", "why", "paused", "incident", "gateway")}
-        click.echo(json.dumps({"session": found, "entries": entries, **about}))
+        click.echo(json.dumps({"session": found, "entries": entries, "held": held, **about}))
         return
-    for line in (*_now(session, found, document, entries), "", *_past(entries)):
+    for line in (*_now(session, found, document, entries, held), "", *_past(entries)):
         click.echo(line)
 
 
-def _now(name: str, found: dict[str, Any] | None, document: dict[str, Any], entries: list[dict[str, Any]]) -> list[str]:
+def _held(client: Client, session: str) -> dict[str, Any] | None:
+    """What is wrong with its credential key in Redis; None: nothing, or it cannot be told just now."""
+    status, answer = client.ask("/redis/held")
+    return next((one for one in answer["held"] if one["session"] == session), None) if status == HTTP_OK else None
+
+
+def _now(
+    name: str,
+    found: dict[str, Any] | None,
+    document: dict[str, Any],
+    entries: list[dict[str, Any]],
+    held: dict[str, Any] | None,
+) -> list[str]:
     if found is None:
         lines, rows = [f"{name}: the gateway does not list it any more"], []
     else:
-        lines, rows = [headline(found)], [_since(found), *claim_row(found)]
-    rows += [*_around(name, document), *_done(entries)]
+        lines, rows = [headline(found)], [("since", _ago(found["since"])), *claim_row(found)]
+    rows += [*_around(name, document), *_key_rows(held), *_done(entries)]
     if found is not None:
         rows += ahead_rows(found, found.get("next"))
     return [*lines, *lines_of(rows)]
 
 
-def _since(found: dict[str, Any]) -> Row:
-    now, at = datetime.now(UTC).astimezone(), datetime.fromisoformat(found["since"]).astimezone()
+def _ago(moment: str) -> str:
+    now, at = datetime.now(UTC).astimezone(), datetime.fromisoformat(moment).astimezone()
     shown = at.strftime("%H:%M:%S" if at.date() == now.date() else "%Y-%m-%d %H:%M:%S")
-    return "since", f"{shown}, {span((now - at).total_seconds())} ago"
+    return f"{shown}, {span((now - at).total_seconds())} ago"
+
+
+def _key_rows(held: dict[str, Any] | None) -> list[Row]:
+    """Its credential key in Redis: which, since when, what was set aside, and what a person can do."""
+    if held is None:
+        return []
+    aside = [f"set aside: {one['id']}, a {one['type']}, at {one['at']}" for one in held["aside"]]
+    told = [f"{held['fault']}; seen since {_ago(held['since'])}", *aside]
+    return [*(("redis", text) for text in told), ("to do", held["todo"])]
 
 
 def _around(name: str, document: dict[str, Any]) -> list[Row]:

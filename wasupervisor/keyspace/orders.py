@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from wasupervisor.keyspace.aside import OUTCOMES, Outcome, SetAside, set_aside
 from wasupervisor.keyspace.caretaker import LEFT, fault_of, is_of_one_key
 from wasupervisor.keyspace.convert import WhyNot, can_convert, convert
-from wasupervisor.keyspace.globs import matches
+from wasupervisor.keyspace.faults import Fault
+from wasupervisor.keyspace.globs import escape, matches
 from wasupervisor.keyspace.keys import shown
 from wasupervisor.keyspace.preflight import Finding, preflight
 from wasupervisor.keyspace.quarantine import (
@@ -28,6 +31,20 @@ from wasupervisor.keyspace.trouble import KeyspaceError
 from wasupervisor.keyspace.wanted import Repair
 from wasupervisor.keyspace.watch import UNTIL_WHOLE, KeyspaceWatch
 from wasupervisor.model.value import Value
+
+
+class Held(Value, frozen=True, omit_defaults=False):
+    """A session whose restarts are held back, for its credential key is not whole."""
+
+    session: str
+    key: str
+    fault: str
+    """As a sentence, without its full stop."""
+    since: str
+    """When the supervisor saw it first, as RFC 3339."""
+    aside: tuple[dict[str, object], ...]
+    """What was set aside of this key, as `redis quarantine` tells it."""
+    todo: str
 
 
 class RuleMatched(Value, frozen=True, omit_defaults=False):
@@ -202,6 +219,17 @@ def facts_of(one: Quarantined) -> dict[str, object]:
     }
 
 
+async def held(watch: KeyspaceWatch) -> tuple[Held, ...]:
+    """The sessions whose restarts are held back, as the last look found them.
+
+    Raises:
+        KeyspaceError: a server cannot be asked.
+    """
+    faults = watch.faults.of
+    aside = await quarantine(watch) if faults else ()
+    return tuple(_held(name, one, [copy for copy in aside if copy.key == one.key]) for name, one in faults.items())
+
+
 async def put_back(watch: KeyspaceWatch, wanted: str, *, replace: bool) -> Treated:
     """Put a key back as it was. The daemon does not set it aside again as long as it is of that type.
 
@@ -237,6 +265,27 @@ async def throw_away(watch: KeyspaceWatch, wanted: str) -> Treated:
     watch.caretaker.left_quarantine(one.name)
     text = "it was deleted from quarantine for good" if deleted else UNDO_OUTCOMES[UndoOutcome.GONE]
     return Treated(shown(one.key), Done.DONE if deleted else Done.LEFT, f"{shown(one.key)}: {text}", one.id)
+
+
+def _held(session: str, fault: Fault, copies: Sequence[Quarantined]) -> Held:
+    """With what a person can do, as a table: the first row that holds, and then what holds for all."""
+    copy = next((one for one in reversed(copies) if one.type == fault.expected), None)
+    pattern = shlex.quote(escape(fault.key).decode("utf-8", "backslashreplace"))
+    undo_it = "" if copy is None else f"`wasupervisor redis undo {copy.id} --replace` puts that {copy.type} back"
+    convert_it = f"`wasupervisor redis repair --convert --dry-run --pattern {pattern}` tells whether it can be made one"
+    rows = (
+        (copy is not None, undo_it),
+        (fault.is_mistyped, f"it must be a {fault.expected}: {convert_it}"),
+        (True, f"no {fault.expected} of this name is in quarantine"),
+    )
+    return Held(
+        session=session,
+        key=shown(fault.key),
+        fault=fault.text,
+        since=datetime.fromtimestamp(fault.since, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        aside=tuple(facts_of(one) for one in copies),
+        todo=f"{next(text for holds, text in rows if holds)}; {UNTIL_WHOLE}",
+    )
 
 
 def _unread(swept: Swept) -> str:

@@ -25,6 +25,7 @@ from wasupervisor.keyspace.credentials import (
     serves_others,
     wrong_now,
 )
+from wasupervisor.keyspace.faults import Faults
 from wasupervisor.keyspace.keys import LEASE
 from wasupervisor.keyspace.logins import LoginWatch
 from wasupervisor.keyspace.preflight import Preflight, preflight
@@ -107,6 +108,8 @@ class KeyspaceWatch:
         self.rules: tuple[Rule, ...] = self._rules_now()
         self._credentials: dict[bytes, Credential] = {}
         self._logins = LoginWatch(self.caretaker.is_aside)
+        self.faults = Faults(self.caretaker.is_aside, wall)
+        """Of the credential keys that are not whole."""
         self._wrong: tuple[Wrong, ...] = ()
         self._looked_at: float | None = None
         self._looking = anyio.Lock()
@@ -288,6 +291,7 @@ class KeyspaceWatch:
         unread = types.unread or unread
         if unread:  # what was known of them stands
             mistyped, lost = mistyped | dict.fromkeys(self.last.mistyped), lost | dict.fromkeys(self.last.lost)
+        self.faults.take(known, wrong, gone, types, {**mistyped, **lost})
         return RedisReading(ok=True, mistyped=tuple(mistyped), lost=tuple(lost), detail=unread)
 
     def _tell(self, reading: RedisReading) -> None:

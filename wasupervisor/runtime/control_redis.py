@@ -7,7 +7,7 @@ import msgspec
 from wasupervisor.report.connection import Request, Response
 from wasupervisor.runtime.redis_orders import NotDoneError, RedisOrders, RedisWish
 
-METHODS = {"check": "POST", "repair": "POST", "quarantine": "GET", "undo": "POST", "purge": "POST"}
+METHODS = {"check": "POST", "held": "GET", "repair": "POST", "quarantine": "GET", "undo": "POST", "purge": "POST"}
 PREFIX = "/redis/"
 
 

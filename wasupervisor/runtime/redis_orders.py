@@ -64,7 +64,7 @@ class RedisOrders:
         self._by = by or "somebody"
 
     async def do(self, verb: str, wish: RedisWish) -> dict[str, Any]:
-        """Carry a verb out: check, repair, quarantine, undo or purge.
+        """Carry a verb out: check, held, repair, quarantine, undo or purge.
 
         Raises:
             NotDoneError: it was not done.
@@ -72,6 +72,7 @@ class RedisOrders:
         """
         verbs: dict[str, Callable[[KeyspaceWatch, RedisWish], Awaitable[dict[str, Any]]]] = {
             "check": self._check,
+            "held": self._held,
             "repair": self._repair,
             "quarantine": self._quarantine,
             "undo": self._undo,
@@ -93,6 +94,11 @@ class RedisOrders:
 
         found = await check(watch)
         return {"well": found.is_well, **msgspec.to_builtins(found)}
+
+    async def _held(self, watch: KeyspaceWatch, _wish: RedisWish) -> dict[str, Any]:
+        from wasupervisor.keyspace.orders import held  # noqa: PLC0415
+
+        return {"held": msgspec.to_builtins(await held(watch))}
 
     async def _repair(self, watch: KeyspaceWatch, wish: RedisWish) -> dict[str, Any]:
         from wasupervisor.keyspace.orders import Wish, repair  # noqa: PLC0415

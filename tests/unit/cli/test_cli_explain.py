@@ -200,3 +200,53 @@ def test_a_breaker_that_opens_is_told_by_the_verdict_alone() -> None:
     assert len(told([verdict, {**withheld, "at": 1_700_000_010.0}])) == 2
     assert len(told([verdict, {**withheld, "outcome": "uplink"}])) == 2
     assert len(told([verdict, {**opens, "session": "s2"}])) == 2
+
+
+# Its credential key in Redis
+
+HELD = {
+    "session": "s1",
+    "key": "evo:instance:s1",
+    "fault": "evo:instance:s1 (credentials) was set aside and is not back",
+    "since": "2025-01-31T12:00:00Z",
+    "aside": [{"id": "0123456789ab", "type": "string", "at": "2025-01-31T12:00:01Z"}],
+    "todo": "no hash of this name is in quarantine; no restart until it is whole",
+}
+
+
+def holds(daemon: Daemon, answer: Response, redis: dict[str, Any] | None) -> None:
+    health = document(session("s1", "failing", "stuck_starting", next="restart_session is withheld"), redis=redis)
+    answers_about(daemon, health, [])
+    others = daemon.then
+    assert others is not None
+
+    def then(request: Request) -> Response:
+        return answer if request.path == "/redis/held" else others(request)
+
+    daemon.then = then
+
+
+def test_of_a_session_that_is_held_it_tells_the_key_since_when_what_was_set_aside_and_what_to_do(
+    daemon: Daemon,
+) -> None:
+    holds(daemon, Response.json(200, {"held": [{**HELD, "session": "s2", "todo": "of another"}, HELD]}), None)
+    assert "redis " not in explain(daemon, "s1")  # nothing is known of a Redis that is not watched
+    holds(
+        daemon, Response.json(200, {"held": [{**HELD, "session": "s2", "todo": "of another"}, HELD]}), {"status": "x"}
+    )
+    lines = explain(daemon, "s1").splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("  redis "))
+    fault = "evo:instance:s1 (credentials) was set aside and is not back"
+    assert lines[first].startswith(f"  redis     {fault}; seen since 2025-01-31 ")
+    assert lines[first + 1] == "  redis     set aside: 0123456789ab, a string, at 2025-01-31T12:00:01Z"
+    assert lines[first + 2] == f"  to do     {HELD['todo']}"
+    assert "of another" not in "".join(lines)
+    assert json.loads(explain(daemon, "s1", "--json"))["held"] == HELD
+
+
+@pytest.mark.parametrize("answer", [Response.json(404, {"error": "no"}), Response.json(503, {"error": "no"})])
+def test_where_the_keys_cannot_be_told_the_rest_is(daemon: Daemon, answer: Response) -> None:
+    holds(daemon, answer, {"status": "fail"})
+    text = explain(daemon, "s1")
+    assert "restart_session is withheld" in text
+    assert "  redis " not in text

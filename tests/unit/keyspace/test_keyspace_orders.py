@@ -9,7 +9,18 @@ import pytest
 from keyspace_watching import SECRET, Scene, aside, creds, everything, login, scene, spoil
 from redis_fixtures import RedisServer
 
-from wasupervisor.keyspace.orders import Done, Wish, check, facts_of, put_back, quarantine, repair, throw_away
+from wasupervisor.keyspace.credentials import Types
+from wasupervisor.keyspace.orders import (
+    Done,
+    Wish,
+    check,
+    facts_of,
+    held,
+    put_back,
+    quarantine,
+    repair,
+    throw_away,
+)
 from wasupervisor.keyspace.quarantine import NotFoundError
 from wasupervisor.keyspace.rules import own_rule
 from wasupervisor.keyspace.trouble import KeyspaceError
@@ -68,6 +79,72 @@ async def test_a_check_tells_whose_restarts_are_held_also_without_a_daemon(
     assert {text.partition(":")[0] for text in found.held} == {"help", "sale"}
     assert all("no restart until it is whole. Put a good copy" in text for text in found.held)
     assert (found.quarantined, found.is_well) == (1, False)
+
+
+async def test_who_is_held_by_which_key_since_when_and_what_a_person_can_do(
+    redis_server: RedisServer, client: Any
+) -> None:
+    login(client, "shop", "help", "sale", "kiosk")
+    async with scene(redis_server.url, "shop", "help", "sale", "kiosk") as it:
+        await it.turn()
+        assert await held(it.watch) == ()
+        spoil(client, "help")
+        client.delete(creds("sale"))
+        await it.turn(60.0)
+        await it.turn(60.0)
+        client.hset(creds("help").decode(), "pre-key-7", SECRET)  # as the gateway does
+        await it.turn(60.0)
+        by_session = {one.session: one for one in await held(it.watch)}
+        assert by_session.keys() == {"help", "sale"}
+        lost, gone = by_session["help"], by_session["sale"]
+        about = f"{creds('help').decode()} (credentials of a session)"
+        assert (lost.key, lost.fault) == (creds("help").decode(), f"{about} is there again and holds no login")
+        assert [(one["id"], one["type"]) for one in lost.aside] == [(await only(it), "string")]
+        assert lost.todo.startswith("no hash of this name is in quarantine; no restart until it is whole")
+        assert (gone.fault, gone.aside) == (f"{creds('sale').decode()} (credentials of a session) is gone", ())
+        assert (lost.since, gone.since) == ("2023-11-14T22:31:05Z", "2023-11-14T22:31:05Z")
+        client.hset(creds("help").decode(), "creds", SECRET)
+        login(client, "sale")
+        await it.turn()
+        assert await held(it.watch) == ()
+        assert SECRET.decode() not in str(by_session)
+
+
+async def test_a_key_that_is_left_where_it_is_may_be_converted_and_a_good_copy_be_put_back(
+    redis_server: RedisServer, client: Any
+) -> None:
+    login(client, "shop")
+    async with scene(redis_server.url, "shop", repair=Repair.REPORT) as it:
+        await it.turn()
+        spoil(client, "shop")
+        await it.turn()
+        (one,) = await held(it.watch)
+        assert one.fault == f"{one.key} (credentials of a session) is a string and must be a hash"
+        command = (
+            f"`wasupervisor redis repair --convert --dry-run --pattern {one.key}` tells whether it can be made one"
+        )
+        assert one.todo.startswith(f"it must be a hash: {command}; no restart")
+        await repair(it.watch, Wish(), "eve")
+        login(client, "shop")
+        await put_back(it.watch, await only(it), replace=True)  # the string is back, and the hash is aside
+        await it.turn()
+        (one,) = await held(it.watch)
+        (copy,) = one.aside
+        assert copy["type"] == "hash"
+        assert one.todo.startswith(f"`wasupervisor redis undo {copy['id']} --replace` puts that hash back; no restart")
+        assert (await put_back(it.watch, str(copy["id"]), replace=True)).done is Done.DONE
+        await it.turn()
+        assert await held(it.watch) == ()
+
+
+async def test_what_could_not_be_looked_at_again_stays_told(redis_server: RedisServer, client: Any) -> None:
+    login(client, "shop")
+    async with scene(redis_server.url, "shop", repair=Repair.REPORT) as it:
+        spoil(client, "shop")
+        await it.turn()
+        (before,) = await held(it.watch)
+        it.watch.faults.take({}, (), (), Types(), ["shop"])
+        assert await held(it.watch) == (before,)
 
 
 async def test_a_check_is_well_where_nothing_is_to_be_done(redis_server: RedisServer, client: Any) -> None:
