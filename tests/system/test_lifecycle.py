@@ -331,12 +331,7 @@ def test_a_hung_daemon_would_not_feed_the_watchdog(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind(address)
         ear.settimeout(20)
-        supervisor = supervisors(gateways())
-        os.environ["NOTIFY_SOCKET"] = address
-        try:
-            supervisor.start()
-        finally:
-            del os.environ["NOTIFY_SOCKET"]
+        supervisor = supervisors(gateways(), environ={"NOTIFY_SOCKET": address}).start()
         heard: list[str] = []
         while not any("WATCHDOG=1" in one for one in heard):
             heard.append(ear.recv(4096).decode())
