@@ -26,7 +26,7 @@ def measure(seconds: float) -> Iterator[str]:
         gateway = stack.enter_context(Gateway("waha", SESSIONS))
         place = Path(stack.enter_context(folder()))
         process = stack.enter_context(daemon(gateway, place))
-        ours, size = _port_of(process), 0
+        ours, size = port_of(process), 0
         size = _size(ours)
         theirs = stack.enter_context(_reference(size))
         rows = []
@@ -67,7 +67,7 @@ async def _ask(port: int, connections: int, slow: int, seconds: float) -> Answer
         return await load(port, PATH, connections, seconds)
 
 
-def _port_of(process: Process) -> int:
+def port_of(process: Process) -> int:
     """The port that the process listens on."""
     inodes = {str(link.readlink()) for link in Path(f"/proc/{process.process.pid}/fd").iterdir() if link.is_symlink()}
     for line in Path(f"/proc/{process.process.pid}/net/tcp").read_text().splitlines()[1:]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import bench_cycle
 import bench_footprint
 import bench_health
+import bench_hostile
 import bench_lifecycle
 import bench_recording
 import bench_step
@@ -40,6 +41,7 @@ def sections(*, quick: bool) -> dict[str, Measure]:
         "recording": lambda: bench_recording.measure(400 if quick else 4000),
         "sweep": lambda: bench_sweep.measure(100_000 if quick else 1_000_000),
         "health": lambda: bench_health.measure(1.0 if quick else 5.0),
+        "hostile": lambda: bench_hostile.measure(2.0 if quick else 10.0),
     }
 
 

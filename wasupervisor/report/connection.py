@@ -37,6 +37,8 @@ class Limits(msgspec.Struct, frozen=True):
     connections: int = 512
     head: int = 8192
     body: int = 65536
+    buffer: int = 65536
+    """What the kernel keeps of a connection each way; it takes twice as much."""
     head_deadline: float = 5.0
     """For the whole head, and once more for the whole body."""
     write_deadline: float = 10.0

@@ -84,6 +84,10 @@ class Server:
         # Plain sockets, read only when there is a use for the data: anyio's TCP stream reads on while we write, and
         # a client that sends without end would fill our memory.
         listening.setblocking(False)
+        # Left to itself the kernel keeps 4 MB of answers for each client that reads none (tcp(7), tcp_wmem), and we
+        # would go on writing them. Connections have what their listening socket has.
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            listening.setsockopt(socket.SOL_SOCKET, option, self._limits.buffer)
         async with anyio.create_task_group() as tasks:
             with anyio.CancelScope() as accepting:
                 self._accepting.add(accepting)

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wasupervisor.report.connection import Connection
 from wasupervisor.report.http import Handler, Limits, Request, Response, Server
 
 pytestmark = pytest.mark.anyio
@@ -380,6 +381,22 @@ async def test_a_client_that_sends_without_end_and_does_not_read_does_not_fill_o
                 sent += len(GET) * 1000
     # What the kernel buffers on both sides; anyio's own stream took gigabytes.
     assert sent < 64 * 1024 * 1024
+
+
+async def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None:
+    kept: list[int] = []
+
+    def converse(client: socket.socket, limits: Limits) -> Connection:
+        kept.extend(client.getsockopt(socket.SOL_SOCKET, one) for one in (socket.SO_SNDBUF, socket.SO_RCVBUF))
+        return Connection(client, limits)
+
+    with listening() as sock:
+        server = Server(echo, converse=converse)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, sock)
+            assert (await Place(server, sock.getsockname()[1]).get())[0] == 200
+            tasks.cancel_scope.cancel()
+    assert kept == [2 * Limits().buffer] * 2
 
 
 async def test_a_probe_is_answered_beside_500_clients_that_never_finish_their_request() -> None:
