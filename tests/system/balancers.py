@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
+import random
 import re
 import shutil
 import socket
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from stage import PATIENCE, Gateway, Supervisor, free_port, wait_until
+from stage import PATIENCE, Gateway, Supervisor, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "load-balancers.md"
 SBIN = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", os.environ.get("PATH", "")))
@@ -53,13 +54,22 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 
 
+def kept_port() -> int:
+    """A free port that no client is given meanwhile: below those that the kernel hands out (from 32768 on)."""
+    while True:
+        port = random.randint(20000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class Site:
     """One gateway, and the supervisor beside it, on ports that they keep."""
 
     def __init__(self, gateway: Gateway, supervisor: Supervisor) -> None:
         self.gateway = gateway
         self.supervisor = supervisor
-        self.health, self.agent = free_port(), free_port()
+        self.health, self.agent = kept_port(), kept_port()
         self._listening: socket.socket | None = None
         text = supervisor.config.read_text()
         listen = f'health: {{haproxy_agent: "127.0.0.1:{self.agent}", listen: "127.0.0.1:{self.health}"'
@@ -133,7 +143,7 @@ class Balancer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.front = free_port()
+        self.front = kept_port()
         self.log = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.front}", trust_env=False, timeout=PATIENCE)
@@ -181,6 +191,9 @@ class HAProxy(Balancer):
             ours = ours.replace("inter 1s", "inter 100ms")
         logs = "    log stdout format raw local0\n"
         self.config.write_text(f"global\n    stats socket {self.socket} level admin\n{logs}{ours}")
+
+    def _listens(self) -> bool:
+        return super()._listens() and self.socket.exists()
 
     def command(self) -> list[str]:
         return [program("haproxy"), "-db", "-f", str(self.config)]
