@@ -22,21 +22,26 @@ booted() { [ -d /run/systemd/system ]; } # not so in an image that is being buil
 reload_units() { if booted; then systemctl daemon-reload; fi; }
 # Of the service, its instances and their sockets; a socket stands before its service, which a probe would start again.
 our_units() {
-    systemctl list-units --plain --no-legend --full "$@" 'wasupervisor.s*' 'wasupervisor@*' | cut -d' ' -f1 | LC_ALL=C sort -r
+    systemctl list-units --plain --no-legend --full "$@" 'wasupervisor.s*' 'wasupervisor@*' |
+        cut -d' ' -f1 | LC_ALL=C sort -r
 }
 
 # Two installations would hide one another: a unit in /etc stands before the package's own.
 refuse_beside_package() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' wasupervisor 2>/dev/null)" = installed ] || return 0
     fail "Cannot do it: the Debian package wasupervisor is installed, with all that this script installs." \
-        "Upgrade it:  sudo apt install ./wasupervisor_VERSION_ARCH.deb      Or remove it first:  sudo apt remove wasupervisor"
+        "Upgrade it:  sudo apt install ./wasupervisor_VERSION_ARCH.deb" \
+        "Or remove it first:  sudo apt remove wasupervisor"
 }
 
 uninstall() {
     if booted; then
-        our_units --all | while read -r unit; do systemctl disable --quiet --now "$unit" 2>/dev/null || systemctl stop "$unit"; done
+        our_units --all | while read -r unit; do
+            systemctl disable --quiet --now "$unit" 2>/dev/null || systemctl stop "$unit"
+        done
     fi
-    rm -f "$units/wasupervisor.service" "$units/wasupervisor@.service" "$units/wasupervisor.socket" "$rule" "$sysusers" "$tmpfiles"
+    rm -f "$units/wasupervisor.service" "$units/wasupervisor@.service" "$units/wasupervisor.socket"
+    rm -f "$rule" "$sysusers" "$tmpfiles"
     for folder in "$units/wasupervisor.service.d" "$units/wasupervisor@.service.d"; do
         rm -f "$folder/allow-command.conf" "$folder/allow-ptrace.conf" "$folder/slower-restarts.conf"
         rmdir "$folder" 2>/dev/null || true # what a person wrote stays
@@ -93,7 +98,8 @@ install_units() {
         install -m 0644 "$here/$file" "$units/$file"
     done
     # An older one tells of each line that it does not know, at each reload.
-    if [ "$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')" -ge 254 ]; then add_to_units slower-restarts.conf; fi
+    version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+    if [ "$version" -ge 254 ]; then add_to_units slower-restarts.conf; fi
     for file in "$here"/*.catalog; do
         [ -e "$file" ] || continue
         install -D -m 0644 "$file" "$catalogs/wasupervisor.catalog"
@@ -163,7 +169,8 @@ END
 loosen() {
     add_to_units "$1.conf"
     reload_units
-    echo "The units are loosened by $units/wasupervisor.service.d/$1.conf from the next start on:  sudo systemctl restart wasupervisor"
+    echo "The units are loosened by $units/wasupervisor.service.d/$1.conf from the next start on:"
+    echo "  sudo systemctl restart 'wasupervisor*.service'"
 }
 
 usage() { echo "usage: $0 [--uninstall | --allow-restart UNIT... | --allow-command | --allow-ptrace]" >&2; exit 2; }

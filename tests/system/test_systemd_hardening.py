@@ -63,6 +63,7 @@ def test_a_gateway_of_another_user_is_found_as_documented(service: Service) -> N
     try:
         service.systemctl("restart")
         service.wait("its process", lambda: service.health().get("gateway", {}).get("pid") == pid_of(box, "simulator"))
+        service.wait("its shared memory", lambda: service.health()["resources"]["memory"]["pss_bytes"] is not None)
     finally:
         forget_drop_in(box, "allow-ptrace.conf")
 
