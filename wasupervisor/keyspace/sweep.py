@@ -19,10 +19,9 @@ COUNT = 1000
 FEWEST = 100
 
 LONG = 0.0015
-"""Seconds of the server's time. A call that takes longer is followed by one over half as many keys."""
-
-REST = 0.2
-"""Of a call's time. Redis serves others between any two calls; this keeps a sweep within 1.3 times a bare SCAN."""
+"""Seconds of the server's time. A call that takes longer is followed by a rest as long as itself, and by one over half
+as many keys. After shorter ones no rest is taken: Redis serves others between any two calls anyway, and what they wait
+at p99 was the same with rests as without, which took twice as long (docs/benchmarks.md)."""
 
 MOST = 10_000
 """Wrong keys, and keys in quarantine, of which one pass keeps the names. The others are counted."""
@@ -74,10 +73,7 @@ OnWrong = Callable[[Sequence[Wrong]], Awaitable[None]]
 
 
 class Sweep:
-    """Goes over all keys again and again, in small steps; goes on where it was interrupted.
-
-    After each call it rests for a share of the time for which the server was busy with it: see `REST`.
-    """
+    """Goes over all keys again and again, in small steps; goes on where it was interrupted."""
 
     def __init__(self, servers: Servers, rules: Sequence[Rule], *, clock: Clock, rest: Rest) -> None:
         """Nothing is asked yet.
@@ -86,7 +82,7 @@ class Sweep:
             servers: where the keys are.
             rules: the first that matches a key counts.
             clock: gives seconds that never go back.
-            rest: waits for so many seconds.
+            rest: waits for so many seconds, after a call that took long.
 
         Raises:
             ValueError: the glob of a rule has too many stars to be tried on many keys.
@@ -147,8 +143,8 @@ class Sweep:
         took = busy / 1e6 or self._clock() - began
         self._pace(took)
         await self._take(node, told, on_wrong)
-        if self._pass.cursors[node.name] is not None:
-            await self._rest(REST * took)
+        if took > LONG and self._pass.cursors[node.name] is not None:
+            await self._rest(took)
 
     def _pace(self, took: float) -> None:
         """Others wait as long as a call takes: fewer keys where each takes longer, for its rules or its server."""

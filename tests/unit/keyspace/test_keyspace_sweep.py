@@ -317,40 +317,43 @@ async def test_no_more_than_so_many_are_kept(
     assert (len(swept.quarantined), swept.more_quarantined) == (1500, 100)
 
 
-async def test_it_rests_between_its_calls(servers: Servers, redis_server: RedisServer) -> None:
-    many(redis_server, 3500)
-    rests: list[float] = []
-
+def recorded(rests: list[float]) -> Callable[[float], Awaitable[None]]:
     async def rest(seconds: float) -> None:
         rests.append(seconds)
 
-    swept = await sweep_of(servers, HASHES, rest=rest).run(ignore)
-    assert swept.complete
-    assert len(rests) >= 2
-    assert all(0.0 < seconds < 1.0 for seconds in rests)  # as the server tells, not our clock
+    return rest
 
 
 async def test_calls_that_take_long_are_followed_by_smaller_ones() -> None:
     node = SlowNode(1600, 1600, 1600, 1600, 1600, 1000, 400, 400, 400, 400, 400)
-    rests: list[float] = []
-
-    async def rest(seconds: float) -> None:
-        rests.append(seconds)
-
-    await sweep_of(servers_of(node), HASHES, rest=rest).run(ignore)
+    await sweep_of(servers_of(node), HASHES).run(ignore)
     assert node.counts == [1000, 500, 250, 125, 100, 100, 100, 200, 400, 800, 1000]
-    assert rests[:6] == pytest.approx([0.00032] * 5 + [0.0002])
+
+
+async def test_it_rests_as_long_as_a_call_that_took_long_and_after_no_other() -> None:
+    rests: list[float] = []
+    node = SlowNode(1000, 1600, 1500, 4000, 100, 1501, 1600)
+    await sweep_of(servers_of(node), HASHES, rest=recorded(rests)).run(ignore)
+    assert rests == pytest.approx([0.0016, 0.004, 0.001501])  # after the last one nothing is to come
+
+
+async def test_the_server_tells_how_long_it_took(
+    servers: Servers, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LONG", 0.0)
+    many(redis_server, 3500)
+    rests: list[float] = []
+    swept = await sweep_of(servers, HASHES, rest=recorded(rests)).run(ignore)
+    assert swept.complete
+    assert len(rests) >= 2
+    assert all(0.0 < seconds < 1.0 for seconds in rests)  # by our clock each would be a second
 
 
 async def test_where_the_clock_of_scripts_stands_still_ours_counts() -> None:
     node = SlowNode(0, 0, 0)
     rests: list[float] = []
-
-    async def rest(seconds: float) -> None:
-        rests.append(seconds)
-
-    await sweep_of(servers_of(node), HASHES, rest=rest).run(ignore)
-    assert (node.counts, rests) == ([1000, 500, 250], [0.2, 0.2])
+    await sweep_of(servers_of(node), HASHES, rest=recorded(rests)).run(ignore)
+    assert (node.counts, rests) == ([1000, 500, 250], [1.0, 1.0])
 
 
 class Stop(Exception):  # noqa: N818 - it is none
