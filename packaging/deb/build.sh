@@ -1,6 +1,8 @@
 #!/bin/sh
-# Builds dist/wasupervisor_VERSION_ARCH.deb: packaging/deb/build.sh [VERSION]    (default: the program's own version)
-# On Debian 12, with its own Python: a bundle of libraries belongs to one minor version, and venvs to one interpreter.
+# Builds dist/wasupervisor_VERSION_ARCH.deb: packaging/deb/build.sh [VERSION [FOLDER]]
+# Without a version it is the program's own; another folder than dist is for the tests.
+# On the release of Debian that it is for, with that one's Python: a bundle of libraries belongs to one minor version.
+# Measured on Debian 12.
 # Needs the network for the libraries; installing the package does not.
 set -eu
 umask 022
@@ -9,15 +11,15 @@ source=$(cd "$here/../.." && pwd)
 systemd=$source/packaging/systemd
 python=/usr/bin/python3
 venv=opt/wasupervisor
-site=$venv/lib/python3.11/site-packages
 needs="dpkg-dev gcc python3-dev python3-venv"
 
 fail() { printf '%s\n' "$@" >&2; exit 1; }
 
 check_machine() {
     command -v dpkg-deb >/dev/null || fail "Cannot build: there is no dpkg-deb. Build the package on Debian 12."
-    [ "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&1)" = 3.11 ] ||
-        fail "Cannot build: $python is not Python 3.11, Debian 12's. Build the package on Debian 12."
+    minor=$("$python" -c 'import sys; print(sys.version_info[1])') || fail "Cannot build: $python does not run."
+    [ "$minor" -ge 11 ] || fail "Cannot build: wasupervisor needs Python 3.11; $python is 3.$minor."
+    site=$venv/lib/python3.$minor/site-packages
     missing=
     for package in $needs; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing="$missing $package"
@@ -31,7 +33,7 @@ check_machine() {
 
 # Of the last commit, so that the same sources give the same package.
 choose_time() {
-    SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$source" log -1 --format=%ct 2>/dev/null || stat -c %Y "$source/CHANGELOG.md")}
+    : "${SOURCE_DATE_EPOCH:=$(git -C "$source" log -1 --format=%ct 2>/dev/null || stat -c %Y "$source/CHANGELOG.md")}"
     export SOURCE_DATE_EPOCH
 }
 
@@ -41,10 +43,9 @@ install_libraries() {
     "$python" -m venv "$work/tools"
     mkdir "$work/source"
     cp -r "$source/wasupervisor" "$source/pyproject.toml" "$source/README.md" "$source/LICENSE" "$work/source"
-    # Compiled without debug information and its paths: the same each time. Not from pip's cache: what another Python
-    # compiled there looks for that one's libraries.
-    CFLAGS=-g0 "$work/tools/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-cache-dir \
-        --use-pep517 --no-compile --target "$root/$site" "$work/source[queue]" >"$work/log" 2>&1 ||
+    # Nothing is compiled here: the same libraries are the same files, and need no more of the host than they say.
+    "$work/tools/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-compile \
+        --only-binary=:all: --target "$root/$site" "$work/source[queue]" >"$work/log" 2>&1 ||
         fail "$(cat "$work/log")" "Cannot build: what pip said is above."
     # Programs of the libraries, what bullmq's wheel holds by mistake, and what names a folder of this machine.
     rm -rf "$root/$site/bin" "$root/$site/node_modules"
@@ -60,7 +61,7 @@ make_venv() {
     cat >"$root/$venv/pyvenv.cfg" <<END
 home = /usr/bin
 include-system-site-packages = false
-version = 3.11
+version = 3.$minor
 END
     cat >"$root/$venv/bin/wasupervisor" <<END
 #!/$venv/bin/python3
@@ -128,7 +129,8 @@ END
 shared_libraries() {
     mkdir -p "$work/shlibs/debian"
     printf 'Source: wasupervisor\n\nPackage: wasupervisor\nArchitecture: any\n' >"$work/shlibs/debian/control"
-    (cd "$work/shlibs" && find "$root/$site" -name '*.so' -exec dpkg-shlibdeps -O {} + 2>"$work/log" | sed 's/^shlibs:Depends=//')
+    (cd "$work/shlibs" && find "$root/$site" -name '*.so' -exec dpkg-shlibdeps -O {} + 2>"$work/log") |
+        sed 's/^shlibs:Depends=//'
 }
 
 write_control() {
@@ -137,8 +139,8 @@ write_control() {
     libraries=$(shared_libraries)
     [ -n "$libraries" ] || fail "$(cat "$work/log")" "Cannot build: what dpkg-shlibdeps said is above."
     size=$(du -sk --apparent-size --exclude=DEBIAN "$root" | cut -f1)
-    sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@MAINTAINER@/$maintainer/" -e "s/@LIBRARIES@/$libraries/" \
-        -e "s/@SIZE@/$size/" "$here/control" >"$control/control"
+    sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$size/" -e "s/@LIBRARIES@/$libraries/" \
+        -e "s/@PYTHON@/python3 (>= 3.$minor), python3 (<< 3.$((minor + 1)))/" "$here/control" >"$control/control"
     (cd "$root" && find etc -type f | LC_ALL=C sort | sed 's|^|/|') >"$control/conffiles"
     (cd "$root" && find . -path ./DEBIAN -prune -o -path ./etc -prune -o -type f -printf '%P\0' | LC_ALL=C sort -z |
         xargs -0 md5sum) >"$control/md5sums"
@@ -161,7 +163,8 @@ install_systemd
 install_configuration
 install_documents
 write_control
-mkdir -p "$source/dist"
-deb=dist/wasupervisor_${version}_${arch}.deb
-dpkg-deb --root-owner-group --build -Zxz "$root" "$source/$deb" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
-echo "Built $deb ($(du -h "$source/$deb" | cut -f1)). Install it:  sudo apt install ./$deb"
+folder=${2:-$source/dist}
+mkdir -p "$folder"
+deb=$folder/wasupervisor_${version}_${arch}.deb
+dpkg-deb --root-owner-group --build -Zxz "$root" "$deb" >"$work/log" 2>&1 || fail "$(cat "$work/log")"
+echo "Built $deb ($(du -h "$deb" | cut -f1)). Install it:  sudo apt install $deb"

@@ -1,4 +1,4 @@
-"""A real systemd as PID 1 of a container, on a throw-away overlay of this machine's own file system.
+"""A real systemd as PID 1 of a container, on a throw-away overlay of this machine's own file system, or of another.
 
 Everything is mounted in a mount namespace of its own, held by a process that ends with the tests: even after a kill -9
 nothing stays mounted. Needs root, systemd-nspawn (Debian: systemd-container), and nsenter, setpriv, unshare
@@ -24,7 +24,7 @@ _LAY_OUT = """
 set -e
 mount -t tmpfs -o mode=0755 tmpfs "$1"
 mkdir "$1/root" "$1/upper" "$1/work"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs tmpfs /run/systemd/nspawn
 cd "$1/root/etc"
@@ -64,8 +64,8 @@ def until(done: Callable[[], bool], *, seconds: float = 30.0) -> bool:
 class Container:
     """Lay out, `prepare`, `boot`, `run`, `close`; the last also after a failure of any of the others."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` is an empty one, used as a mount point.
+    def __init__(self, folder: Path, tree: Path = Path("/")) -> None:
+        """`folder` is an empty one, used as a mount point; `tree` is what lies below, and is not changed.
 
         Raises:
             UnavailableError: the mounts are refused (an unprivileged container, say).
@@ -76,7 +76,7 @@ class Container:
         self._leader = 0
         self._cgroups: list[Path] = []
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", _LAY_OUT, "sh", str(folder)],
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", _LAY_OUT, "sh", str(folder), str(tree)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -123,11 +123,11 @@ class Container:
         if not until(self._has_booted) or self._init.poll() is not None:
             raise UnavailableError(f"systemd did not boot in the container: {log.read_text(errors='replace')[-2000:]}")
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, with the output as text; `check` as in subprocess.run."""
+    def run(self, *command: str, check: bool = True, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command inside, with the output as text; `check` and `seconds` as in subprocess.run."""
         enter = ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"]
         return subprocess.run(
-            [*enter, *command], capture_output=True, text=True, check=check, timeout=60, stdin=subprocess.DEVNULL
+            [*enter, *command], capture_output=True, text=True, check=check, timeout=seconds, stdin=subprocess.DEVNULL
         )
 
     def path(self, inside: str) -> Path:
