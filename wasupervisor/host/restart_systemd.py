@@ -29,7 +29,10 @@ STOP = 30.0
 
 KEY = "recovery.restart_gateway.unit"
 
-_POLKIT = "let our user do it: packaging/systemd/install.sh --allow-restart {unit} installs the polkit rule"
+SCRIPT, OF_PACKAGE = "packaging/systemd/install.sh", "/usr/share/wasupervisor/install.sh"
+"""What installs the polkit rule: in a checkout, and where the Debian package brought it along."""
+
+_POLKIT = "let our user do it: {script} --allow-restart {unit} installs the polkit rule"
 # What systemctl says (systemctl(1), exit status; systemd 252), and what a person should do about it.
 _ADVICE = (
     ("not found", f"correct {KEY}"),
@@ -94,7 +97,8 @@ class SystemdRestarter:
             text = f"systemd has not restarted {self._unit} within {seconds:g} s; it goes on with it"
             return Restarted(Outcome.TIMED_OUT, f"{text}{_beside(ran)}")
         said = one_line(ran.said).rstrip(".") or f"systemctl ended with status {ran.status}"
-        advice = next((words.format(unit=self._unit) for piece, words in _ADVICE if piece in said), "")
+        advice = next((words for piece, words in _ADVICE if piece in said), "")
+        advice = advice.format(unit=self._unit, script=OF_PACKAGE if os.path.exists(OF_PACKAGE) else SCRIPT)  # noqa: PTH110
         text = f"systemd did not restart {self._unit}: {said}"
         return Restarted(Outcome.REFUSED, f"{text}; {advice}" if advice else text)
 

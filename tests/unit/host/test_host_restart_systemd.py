@@ -53,6 +53,16 @@ async def test_a_unit_that_looks_like_an_option_is_none(saying: Make, tmp_path: 
     assert (tmp_path / "asked").read_text() == "restart --no-ask-password -- --force.service\n"
 
 
+async def test_with_the_debian_package_its_own_script_is_named(
+    saying: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "install.sh"
+    script.touch()
+    monkeypatch.setattr(restart_systemd, "OF_PACKAGE", str(script))
+    done = await saying("echo Access denied; exit 4").restart()
+    assert f"; let our user do it: {script} --allow-restart waha.service" in done.detail
+
+
 @pytest.mark.parametrize(
     ("said", "status", "told"),
     [
