@@ -30,9 +30,10 @@ TOLD_FOR = 600.0
 
 
 def take_kills(draft: Draft) -> None:
-    """What tells of OOM kills: the kernel's counter, of which a lower one is a new group's, and the container engine.
+    """What tells of OOM kills: the kernel's counter, of which a lower one is a new group's, and who runs the gateway.
 
-    The engine forgets when the container runs again (Docker clears OOMKilled then), so that it tells between two runs.
+    The engine and systemd forget when it runs again (Docker clears OOMKilled, systemd Result), so that they tell
+    between two runs. systemd removes the group of a unit that ended; the one above tells of it or of a neighbour.
     """
     known, process = draft.gateway.crashes, draft.observation.process
     counter, said = process.oom_kills, process.oom_killed
@@ -45,6 +46,10 @@ def take_kills(draft: Draft) -> None:
         is_news = said and (known.engine_said is False or process.exists is False)
         changed = _killed(draft, changed, whole=True) if is_news else changed
         changed = replace(changed, engine_said=said)
+    above = process.oom_kills_above
+    if above is not None and above != known.oom_kills_above:
+        grew = known.oom_kills_above is not None and above > known.oom_kills_above
+        changed = replace(changed, oom_kills_above=above, maybe_killed_at=draft.now if grew else None)
     if changed is not known:
         draft.gateway = replace(draft.gateway, crashes=changed)
 
@@ -62,7 +67,11 @@ def died(draft: Draft) -> str:
     killed = known.killed_at is not None and now - known.killed_at < KILLED_WITHIN
     crashes = replace(known, begun=begun[-MOST:], killed_whole=known.killed_whole or killed)
     draft.gateway = replace(draft.gateway, crashes=crashes)
-    return "for the kernel killed it for want of memory (OOM)" if killed else "not by us"
+    if killed:
+        return "for the kernel killed it for want of memory (OOM)"
+    # Only in this very look: what was killed before was another.
+    maybe = known.maybe_killed_at == now
+    return "not by us; perhaps by the kernel, which killed it or a neighbour (OOM)" if maybe else "not by us"
 
 
 def track_loop(draft: Draft) -> None:

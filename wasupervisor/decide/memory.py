@@ -275,8 +275,12 @@ class Crashes(Value, frozen=True):
     """It dies again and again."""
     oom_kills: int | None = None
     """The kernel's counter, as it was read last."""
+    oom_kills_above: int | None = None
+    """The same of the control group above."""
+    maybe_killed_at: float | None = None
+    """When that grew last, so that it or a neighbour was killed."""
     engine_said: bool | None = None
-    """What the container engine said last of its last end: whether the kernel had killed it."""
+    """What the container engine, or systemd, said last of its last end: whether the kernel had killed it."""
     killed_at: float | None = None
     """When the kernel was last seen to have killed."""
     killed_whole: bool = False

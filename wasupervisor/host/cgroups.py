@@ -149,6 +149,14 @@ def memory(folder: Path) -> Memory | None:
     return Memory(used=max(0, used - cached), limit=bound, oom_kills=_oom_kills(folder))
 
 
+def oom_kills_above(folder: Path) -> int | None:
+    """Of the group above one of version 2, where a counter holds all below it; it stays when that one is removed."""
+    with suppress(OSError, ValueError):
+        counts = dict(line.split(" ", 1) for line in _text(folder.parent / "memory.events").splitlines())
+        return int(counts["oom_kill"]) if "oom_kill" in counts else None
+    return None
+
+
 def _oom_kills(folder: Path) -> int | None:
     """None before Linux 4.13, which counts none, and where it cannot be read."""
     for name in ("memory.events", "memory.oom_control"):

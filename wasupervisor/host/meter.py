@@ -37,6 +37,7 @@ class Measures:
     memory_bytes: int
     limit_bytes: int
     oom_kills: int | None
+    oom_kills_above: int | None
     pressure: Pressure
 
     @property
@@ -133,6 +134,7 @@ class Meter:
             memory_bytes=self._used(tree) if own is None else own.used,
             limit_bytes=self._limit(own),
             oom_kills=own.oom_kills if own is not None else None,
+            oom_kills_above=None if unified is None else cgroups.oom_kills_above(unified),
             pressure=pressure.of_group(unified) if unified is not None and unified in alone else Pressure(),
         )
 

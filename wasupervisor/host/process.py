@@ -12,10 +12,12 @@ from wasupervisor.host.cgroups import Cgroups
 from wasupervisor.host.finding import Finder
 from wasupervisor.host.found import Absence, Find, Found
 from wasupervisor.host.keeper import KeeperSearch
+from wasupervisor.host.last_end import LastEnd
 from wasupervisor.host.meter import Meter
 from wasupervisor.host.moments import Clock, boottime, wall_time_of
 from wasupervisor.host.proc import Stat
 from wasupervisor.host.searching import Searcher
+from wasupervisor.host.units import full_name
 from wasupervisor.model.observation import ProcessReading
 from wasupervisor.model.usage import Usage
 
@@ -64,6 +66,8 @@ class ProcessWatch:
             searcher=searcher, groups=self._groups, clock=clock, systemctl_command=systemctl_command
         )
         self._accounting = Accounting(clock=clock, own_folder=own_folder, containers=self._finder.containers)
+        unit = None if find.systemd_unit is None else full_name(find.systemd_unit)
+        self._last_end = LastEnd(unit, systemctl_command=systemctl_command)
         self._known: _Known | None = None
         self._seen_before = False
         self._told: tuple[bool | None, str | None, str] | None = None
@@ -107,10 +111,12 @@ class ProcessWatch:
             # It closed its port, or removed its pid file, and is not yet gone (WAHA's shutdown takes up to 20 s).
             return await self._measured(known, process, found.text)
         gone = found.absence is Absence.CERTAIN or (found.absence is Absence.NOT_SEEN and self._seen_before)
+        if gone and self._seen_before:
+            await self._last_end.look()
         return ProcessReading(
             exists=False if gone else None,
             by_port=self._by_port,
-            oom_killed=self._accounting.oom_killed,
+            oom_killed=self._oom_killed,
             detail=found.text,
         )
 
@@ -137,6 +143,8 @@ class ProcessWatch:
 
     async def _measured(self, known: _Known, process: Stat, detail: str = "") -> ProcessReading:
         measures = self._accounting.measure(known.meter, process)
+        keeper = self._accounting.keeper or await self._keepers.of(process)
+        self._last_end.lives(keeper)
         return ProcessReading(
             exists=True,
             pid=process.pid,
@@ -152,10 +160,17 @@ class ProcessWatch:
             processes=measures.living,
             programs=measures.programs,
             oom_kills=measures.oom_kills,
-            oom_killed=self._accounting.oom_killed,
-            keeper=self._accounting.keeper or await self._keepers.of(process),
+            oom_kills_above=measures.oom_kills_above,
+            oom_killed=self._oom_killed,
+            keeper=keeper,
             detail=detail,
         )
+
+    @property
+    def _oom_killed(self) -> bool | None:
+        """Of the last end, by the container engine or by systemd, whichever runs it."""
+        by_engine = self._accounting.oom_killed
+        return self._last_end.oom_killed if by_engine is None else by_engine
 
     def _tell(self, reading: ProcessReading) -> None:
         """On change only."""

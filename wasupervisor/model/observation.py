@@ -93,8 +93,10 @@ class ProcessReading(Value, frozen=True):
 
     None where the group holds more than the gateway, or does not count. It is a counter: what it grows by tells.
     """
+    oom_kills_above: int | None = None
+    """The same of the group above it, its neighbours' included. It stays when systemd removes the group of a unit."""
     oom_killed: bool | None = None
-    """Whether the engine says of the container's last end that it was for want of memory."""
+    """Whether the container engine, or systemd, says of its last end that it was for want of memory."""
     keeper: str | None = None
     """What brings the process back when it dies (`systemd waha.service`, `PM2`); None: nobody that we know of."""
     detail: str = ""

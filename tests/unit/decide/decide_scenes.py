@@ -111,6 +111,7 @@ class Stage:
     limit_bytes: int | None = None
     """What the kernel grants it."""
     oom_kills: int | None = None
+    oom_kills_above: int | None = None
     oom_killed: bool | None = None
     programs: tuple[str, ...] | None = None
     """Of its descendants; None: nobody could look."""
@@ -281,6 +282,7 @@ class Stage:
                 processes=None if self.programs is None else 1 + len(self.programs),
                 programs=self.programs or (),
                 oom_kills=self.oom_kills,
+                oom_kills_above=self.oom_kills_above,
                 oom_killed=self.oom_killed,
                 keeper=self.keeper,
             )

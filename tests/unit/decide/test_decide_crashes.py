@@ -205,3 +205,47 @@ def test_what_the_engine_said_before_we_came_is_no_news_unless_the_gateway_is_go
     gone = Stage(policy=POLICY, gone=True, reachable=False, oom_killed=True)
     gone.look()
     assert told(gone)[0] == "the kernel killed the gateway for want of memory (OOM)"
+
+
+# A systemd unit, whose control group is removed with it
+
+PERHAPS = "restarted, not by us; perhaps by the kernel, which killed it or a neighbour (OOM)"
+
+
+def test_what_was_killed_with_its_whole_unit_is_told_as_perhaps_killed_where_only_the_group_above_tells() -> None:
+    stage = stage_of(oom_kills=0, oom_kills_above=3)
+    stage.gone, stage.reachable = True, False
+    stage.look()
+    stage.oom_kills_above = 4
+    stage.begin_anew()
+    assert stage.look().alerts == ()  # nobody knows
+    assert PERHAPS in told(stage)[-1]
+
+
+@pytest.mark.parametrize("counts", [(3, 3), (4, 3), (None, 4), (3, None)])
+def test_where_the_group_above_tells_nothing_it_is_not_told(counts: tuple[int | None, int | None]) -> None:
+    stage = stage_of(oom_kills=0, oom_kills_above=counts[0])
+    stage.oom_kills_above = counts[1]
+    stage.begin_anew()
+    stage.look()
+    assert told(stage)[-1].startswith("the gateway process was restarted, not by us; its sessions")
+
+
+def test_a_neighbour_that_was_killed_before_is_no_reason() -> None:
+    stage = stage_of(oom_kills_above=3)
+    stage.oom_kills_above = 4
+    stage.look()
+    stage.begin_anew()
+    stage.look()
+    assert told(stage)[-1].startswith("the gateway process was restarted, not by us; its sessions")
+
+
+def test_systemd_knows_it_for_sure() -> None:
+    stage = stage_of(oom_kills=0, oom_kills_above=3)
+    stage.gone, stage.reachable, stage.oom_killed = True, False, True
+    (alert,) = stage.look().alerts
+    assert alert.reason is Reason.OOM_KILLED
+    stage.oom_killed, stage.oom_kills_above = False, 4
+    stage.begin_anew()
+    stage.look()
+    assert "restarted, for the kernel killed it for want of memory (OOM)" in told(stage)[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from host_theatre import SteppedClock, Theatre
 
-from wasupervisor.host.cgroups import SYSTEMD, UNIFIED, Cgroups, Groups, Memory, Mount, members, memory
+from wasupervisor.host.cgroups import SYSTEMD, UNIFIED, Cgroups, Groups, Memory, Mount, members, memory, oom_kills_above
 from wasupervisor.host.found import Find
 from wasupervisor.host.process import ProcessWatch
 
@@ -93,6 +93,10 @@ class TestOomKills:
             memory__events="low 0\nhigh 0\nmax 1204\noom 3\noom_kill 2\noom_group_kill 0",
         )
         assert memory(folder) == Memory(used=1, limit=None, oom_kills=2)
+        assert oom_kills_above(folder / "waha.service") == 2
+        assert oom_kills_above(folder) is None
+        (folder / "memory.events").write_text("low 0\n")
+        assert oom_kills_above(folder / "waha.service") is None
 
     @pytest.mark.parametrize(
         ("text", "kills"), [("oom_kill_disable 0\nunder_oom 0\noom_kill 7", 7), ("under_oom 0", None)]

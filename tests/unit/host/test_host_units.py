@@ -14,6 +14,7 @@ from wasupervisor.host import systemctl
 from wasupervisor.host.cgroups import members
 from wasupervisor.host.found import Find
 from wasupervisor.host.keeper import unit_of
+from wasupervisor.host.last_end import LastEnd
 from wasupervisor.host.process import ProcessWatch
 
 pytestmark = pytest.mark.anyio
@@ -176,6 +177,53 @@ class TestAUnitWithoutAGroup:
         clock.ahead = 31
         await watch.read()
         assert len(asked(tmp_path)) == 2
+
+
+class TestLastEnd:
+    """What systemd tells of a unit that the kernel killed, until it is started again."""
+
+    @pytest.mark.root
+    async def test_that_it_was_for_want_of_memory(
+        self, theatre: Theatre, unit_group: Path, answering: Systemctl
+    ) -> None:
+        first, second = theatre.puppet(), theatre.puppet()
+        put(first, unit_group)
+        watch = ProcessWatch(Find(systemd_unit=unit_group.name), systemctl_command=answering(Result="success"))
+        assert (await watch.read()).oom_killed is None
+        first.kill()
+        answering(Result="oom-kill")
+        gone = await watch.read()
+        assert (gone.exists, gone.oom_killed) == (False, True)
+        assert (await watch.read()).oom_killed is True
+        put(second, unit_group)
+        answering(Result="success")
+        back = await watch.read()
+        assert (back.pid, back.oom_killed) == (second.pid, False)
+
+    @pytest.mark.parametrize(
+        ("body", "result", "questions", "killed"),
+        [
+            ("", "success", 3, None),
+            ("", "exit-code", 1, None),
+            ("", "oom-kill", 1, True),
+            ("exit 1", "oom-kill", 3, None),
+        ],
+    )
+    async def test_it_is_asked_until_it_tells_and_not_for_ever(
+        self, answering: Systemctl, tmp_path: Path, body: str, result: str, questions: int, killed: bool | None
+    ) -> None:
+        end = LastEnd(None, systemctl_command=answering(body, Result=result))
+        await end.look()
+        assert asked(tmp_path) == []  # of no unit
+        for keeper in (None, "docker waha", "systemd waha.service", "PM2"):
+            end.lives(keeper)
+        for _ in range(5):
+            await end.look()
+        assert end.oom_killed is killed
+        assert asked(tmp_path) == ["show --property=Result -- waha.service"] * questions
+        end.lives("systemd waha.service")
+        await end.look()
+        assert len(asked(tmp_path)) == questions + 1
 
 
 class TestKeeper:
