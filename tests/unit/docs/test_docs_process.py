@@ -48,6 +48,17 @@ def settings_of(text: str, load_text: Callable[..., Loaded]) -> Settings:
     return load_text(text, KEY).settings
 
 
+def test_no_example_is_left_out() -> None:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    others = [text for language, text in found if language == "yaml" and not text.startswith("gateway:")]
+    assert [text.split()[0] for text in others] == ["services:", "apiVersion:"]
+    assert {language for language, _ in found} == {"", "yaml", "ini", "js"}
+    commands = [line for language, text in found if not language for line in text.splitlines()]
+    assert [line.split()[:2] for line in commands] == [["sudo", "packaging/systemd/install.sh"], ["docker", "run"]]
+    for script in re.findall(r"`?sudo (packaging/\S+) (--[a-z-]+)", PAGE):
+        assert script[1] in (ROOT / script[0]).read_text(encoding="utf-8")
+
+
 def test_every_configuration_loads_and_is_acted_on(load_text: Callable[..., Loaded]) -> None:
     ways = []
     for text in of_ours():
