@@ -49,7 +49,8 @@ install_libraries() {
         fail "$(cat "$work/log")" "Cannot build: what pip said is above."
     # Programs of the libraries, what bullmq's wheel holds by mistake, and what names a folder of this machine.
     rm -rf "$root/$site/bin" "$root/$site/node_modules"
-    rm -f "$root/$site"/*.dist-info/direct_url.json
+    # No RECORD: pip is not to change what dpkg keeps (PEP 627).
+    rm -f "$root/$site"/*.dist-info/direct_url.json "$root/$site"/*.dist-info/RECORD
     find "$root/$site" -type f -exec chmod 0644 {} +
     find "$root/$site" -name '*.so' -exec strip --strip-unneeded {} +
 }
