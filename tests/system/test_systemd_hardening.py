@@ -223,7 +223,7 @@ def of_pm2(service: Service) -> Iterator[Service]:
     box, drop_in = service.container, f"{DROP_INS}/pm2.conf"
     if shutil.which("node") is None:
         cannot("this machine has no node")
-    box.run("useradd", "--create-home", "--user-group", "waha")
+    box.run("sh", "-c", "id waha || useradd --user-group waha")
     box.run("install", "-d", "-o", "waha", "/home/waha/.pm2")
     box.run("systemd-run", "-q", "--unit=pm2-waha", "--uid=waha", *SIMULATOR, "--port", "3003")
     assert "allow-command.conf" in box.run(INSTALL, "--allow-command").stdout
@@ -233,6 +233,7 @@ def of_pm2(service: Service) -> Iterator[Service]:
     yield service
     service.systemctl("stop")
     box.run("systemctl", "stop", "pm2-waha")
+    box.run("userdel", "waha")
     box.path(drop_in).unlink()
     forget_drop_in(box, "allow-command.conf")
 
