@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import anyio
@@ -19,11 +20,19 @@ from bench_processes import folder
 from bench_table import megabytes, milliseconds, ratio, table
 
 from wasupervisor.keyspace.connection import Node, Script, Servers, connect
+from wasupervisor.keyspace.info import read_info
 from wasupervisor.keyspace.rules import Rule
 from wasupervisor.keyspace.sweep import Sweep, Wrong
 
 MISTYPED = 20
-TIMES = 3
+ROUNDS = 7
+EVERY = 0.004
+"""Seconds between two commands of the other client."""
+
+NOTHING, BARE, SWEEP = "nothing", "bare SCAN COUNT 1000", "sweep"
+
+_CLIENT_HEAD = ("client p50 ms", "more", "p99 ms", "more", "ratio", "max ms", "more")
+HEAD = ("", "s", "ratio", "call p99 ms", "memory +MB", *_CLIENT_HEAD)
 
 RULES = (
     Rule("credentials of a session", b"wa:auth:*", ("hash",)),
@@ -42,37 +51,47 @@ end
 """,
 )
 
-PROBE = """
+CLIENT = """
 import socket, sys, threading, time
 talk = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 talk.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+every, now = float(sys.argv[2]), time.perf_counter
+commands = b"*2\\r\\n$3\\r\\nGET\\r\\n$5\\r\\nprobe\\r\\n", \\
+    b"*3\\r\\n$3\\r\\nSET\\r\\n$5\\r\\nprobe\\r\\n$1\\r\\nx\\r\\n"
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
 print("ready", flush=True)
-took = []
+took, due = [], now()
 while not ended.is_set():
-    began = time.perf_counter()
-    talk.sendall(b"*2\\r\\n$3\\r\\nGET\\r\\n$5\\r\\nprobe\\r\\n")
+    due += every
+    began = due
+    if due > now():
+        time.sleep(due - now())
+        began = now()
+    # Else the reply before was late, and a client that does not wait for it would have sent this one when it was due.
+    talk.sendall(commands[len(took) % 2])
     talk.recv(64)
-    took.append(time.perf_counter() - began)
-    time.sleep(0.0005)
+    took.append(now() - began)
 took.sort()
 print(took[len(took) // 2], took[int(len(took) * 0.99)], took[-1])
 """
 
 
-class Pass(NamedTuple):
-    """One way over all keys, the fastest of some."""
+class Round(NamedTuple):
+    """One way over all keys, once."""
 
     seconds: float
-    called: float
-    """Seconds of it in which a call was under way; the others are rests."""
-    call: str
-    """Milliseconds that the server was busy with one call, of a hundred all but one; it tells that from 7.0 on."""
+    call: float
+    """Seconds that the server was busy with one call, of a hundred all but one; 0 where it does not tell (6.2)."""
     grown: float
     """Bytes by which our memory was larger at its most than before."""
-    probe: tuple[float, float, float]
-    """Seconds that another client waited for a GET: half of the time at most, of a hundred all but one, the longest."""
+    p50: float
+    """Seconds that another client waited: half of the time at most, of a hundred all but one, the longest."""
+    p99: float
+    longest: float
+
+
+Rounds = Sequence[dict[str, Round]]
 
 
 def measure(keys: int) -> Iterator[str]:
@@ -83,118 +102,115 @@ def measure(keys: int) -> Iterator[str]:
         return
     for share, title in ((1, "one key in ten is under a rule"), (10, "every key is under a rule")):
         with _redis(binary) as port:
-            rows = anyio.run(_rows, port, keys, share)
+            version, rounds = anyio.run(_rounds, port, keys, share)
         yield table(
-            f"A sweep of {keys:,} keys, {title}",
-            ["", "seconds", "in calls", "ratio", "call p99 ms", "GET p50 ms", "GET p99 ms", "GET max ms", "memory +MB"],
-            rows,
+            f"A sweep of {keys:,} keys, {title}: Redis {version}",
+            HEAD,
+            [_row(name, rounds) for name in (NOTHING, BARE, SWEEP)],
             [
-                f"Best of {TIMES}. {MISTYPED} keys are of a wrong type, and each way of sweeping found just those.",
-                "GET: another client, in a process of its own, about every half millisecond.",
-                "With rests, as the daemon does it: a fifth of each call, and a timer adds up to a millisecond.",
-                "The ratio is that of the time in calls. Call: by the server's own clock; so long others have to wait.",
+                f"Medians of {ROUNDS} rounds, in each of which every way was gone once.",
+                f"{MISTYPED} keys are of a wrong type, and each sweep found just those.",
+                "Call: by the server's own clock. A client that comes in its midst waits for its end.",
+                f"Client: in a process of its own, GET and SET in turn, one every {EVERY * 1000:g} ms; each is counted",
+                "from when it was due. The rests of the sweep, if calls took more than 1.5 ms, are in its seconds.",
+                "More, and the ratio beside it: than beside nothing, in the same round.",
             ],
         )
 
 
-async def _rows(port: int, keys: int, share: int) -> list[list[str]]:
+def _row(name: str, rounds: Rounds) -> list[str]:
+    def middle(figure: Callable[[Round], float]) -> float:
+        return median(figure(one[name]) for one in rounds)
+
+    def more(figure: Callable[[Round], float]) -> str:
+        return milliseconds(median(figure(one[name]) - figure(one[NOTHING]) for one in rounds))
+
+    def times(figure: Callable[[Round], float], reference: str) -> str:
+        return ratio(median(figure(one[name]) / figure(one[reference]) for one in rounds), 1.0)
+
+    def p50(one: Round) -> float:
+        return one.p50
+
+    def p99(one: Round) -> float:
+        return one.p99
+
+    def longest(one: Round) -> float:
+        return one.longest
+
+    waited = [milliseconds(middle(p50)), more(p50), milliseconds(middle(p99)), more(p99), times(p99, NOTHING)]
+    waited += [milliseconds(middle(longest)), more(longest)]
+    if name == NOTHING:
+        return [name, "-", "-", "-", "-", waited[0], "-", waited[2], "-", "-", waited[5], "-"]
+    return [
+        name,
+        f"{middle(lambda one: one.seconds):.2f}",
+        times(lambda one: one.seconds, BARE),
+        milliseconds(middle(lambda one: one.call)) if all(one[name].call for one in rounds) else "-",
+        megabytes(max(one[name].grown for one in rounds)),
+        *waited,
+    ]
+
+
+async def _rounds(port: int, keys: int, share: int) -> tuple[str, Rounds]:
     async with await connect(f"redis://127.0.0.1:{port}/0", timeout=30.0) as servers:
         node = servers.nodes[0]
         for first in range(0, keys, 10_000):
             await node.run(FILL, [], [first, min(first + 10_000, keys) - 1, share])
         await node.calls([("SET", f"wa:auth:wrong-{number}", "x") for number in range(MISTYPED)])
-        idle = await _probed(port, lambda: anyio.sleep(1.0))
-        bare = await _best(node, port, "scan", lambda: _bare(node))
-        without = await _best(node, port, "evalsha", lambda: _sweep(servers, _no_rest))
-        rested = await _best(node, port, "evalsha", lambda: _sweep(servers, anyio.sleep))
-    return [
-        ["nothing", "-", "-", "-", "-", *map(milliseconds, idle), "-"],
-        *(
-            [
-                name,
-                f"{one.seconds:.2f}",
-                f"{one.called:.2f}",
-                ratio(one.called, bare.called),
-                one.call,
-                *map(milliseconds, one.probe),
-                megabytes(one.grown),
-            ]
-            for name, one in (("bare SCAN COUNT 1000", bare), ("sweep, no rests", without), ("sweep, rests", rested))
-        ),
-    ]
+        ways: dict[str, tuple[str, Callable[[], Awaitable[None]]]] = {
+            NOTHING: ("", lambda: anyio.sleep(1.0)),
+            BARE: ("scan", lambda: _bare(node)),
+            SWEEP: ("evalsha", lambda: _sweep(servers)),
+        }
+        rounds = [
+            {name: await _round(node, port, command, work) for name, (command, work) in ways.items()}
+            for _ in range(ROUNDS)
+        ]
+        version = (await read_info(node, "server")).text("redis_version")
+    return version or "unknown", rounds
 
 
-async def _best(node: Node, port: int, command: str, work: Callable[[], Awaitable[float]]) -> Pass:
-    passes = []
-    for _ in range(TIMES):
-        await node.call("CONFIG", "RESETSTAT")
-        before = _rss()
-        most = before
-        called = seconds = 0.0
-
-        async def timed() -> None:
-            nonlocal called, seconds, most
-            began = time.perf_counter()
-            called = await work()
-            seconds = time.perf_counter() - began
-            most = max(most, _rss())
-
-        probe = await _probed(port, timed)
-        passes.append(Pass(seconds, called, await _longest(node, command), most - before, probe))
-    return min(passes)
+async def _round(node: Node, port: int, command: str, work: Callable[[], Awaitable[None]]) -> Round:
+    await node.call("CONFIG", "RESETSTAT")
+    before = _begin_peak()
+    with _client(port) as waited:
+        began = time.perf_counter()
+        await work()
+        seconds = time.perf_counter() - began
+    return Round(seconds, await _longest(node, command), _memory("VmHWM") - before, *waited)
 
 
-async def _longest(node: Node, command: str) -> str:
+async def _longest(node: Node, command: str) -> float:
     found = re.search(rf"usec_{command}:.*p99=([0-9.]+)", (await node.call("INFO", "latencystats")).decode())
-    return "-" if found is None else milliseconds(float(found[1]) / 1e6)
+    return 0.0 if found is None else float(found[1]) / 1e6
 
 
-async def _bare(node: Node) -> float:
-    began, cursor = time.perf_counter(), None
+async def _bare(node: Node) -> None:
+    cursor = None
     while cursor != b"0":
         cursor, _names = await node.call("SCAN", cursor or b"0", "COUNT", 1000)
-    return time.perf_counter() - began
 
 
-async def _sweep(servers: Servers, rest: Callable[[float], Awaitable[None]]) -> float:
+async def _sweep(servers: Servers) -> None:
     found: list[Wrong] = []
-    rests = 0.0
 
     async def take(wrong: Sequence[Wrong]) -> None:
         found.extend(wrong)
 
-    async def counted(seconds: float) -> None:
-        nonlocal rests
-        began = time.perf_counter()
-        await rest(seconds)
-        rests += time.perf_counter() - began
-
-    swept = await Sweep(servers, RULES, clock=time.perf_counter, rest=counted).run(take)
+    await Sweep(servers, RULES, clock=time.perf_counter, rest=anyio.sleep).run(take)
     assert len(found) == MISTYPED, len(found)
-    return swept.seconds - rests
-
-
-async def _no_rest(_seconds: float) -> None:
-    pass
-
-
-async def _probed(port: int, work: Callable[[], Awaitable[None]]) -> tuple[float, float, float]:
-    with _probe(port) as figures:
-        await work()
-    p50, p99, longest = figures
-    return p50, p99, longest
 
 
 @contextmanager
-def _probe(port: int) -> Iterator[list[float]]:
+def _client(port: int) -> Iterator[list[float]]:
     """Another client; its figures are there at the end."""
     figures: list[float] = []
-    words = [sys.executable, "-c", PROBE, str(port)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
-        assert probe.stdout is not None
-        probe.stdout.readline()
+    words = [sys.executable, "-c", CLIENT, str(port), str(EVERY)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        client.stdout.readline()
         yield figures
-        figures.extend(float(word) for word in probe.communicate()[0].split())
+        figures.extend(float(word) for word in client.communicate()[0].split())
 
 
 @contextmanager
@@ -229,6 +245,14 @@ def _shipped() -> str | None:
         return None
 
 
-def _rss() -> float:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * 4096.0
+def _begin_peak() -> float:
+    """The memory of now, from which VmHWM grows; see proc(5)."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _memory("VmRSS")
+
+
+def _memory(name: str) -> float:
+    """Of our process, bytes: `VmRSS`, or `VmHWM`, its peak."""
+    found = re.search(rf"{name}:\s+([0-9]+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    assert found is not None
+    return int(found[1]) * 1024.0
