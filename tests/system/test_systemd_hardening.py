@@ -92,7 +92,7 @@ def test_redis_is_reached_by_its_socket_and_by_tcp(service: Service, redis: str)
         found = service.health().get("redis") or {}
         return found.get("status") in {"pass", "warn"} and found["last_sweep"] is not None
 
-    for url in (f"unix://{redis}?db=6", "redis://127.0.0.1:6399/6"):
+    for url in (f"unix://{redis}?db=6", "redis://localhost:6399/6"):
         service.configure(f"{CONFIG}redis: {{url: '{url}'}}\n")
         service.forget_health()
         service.systemctl("restart")
