@@ -64,9 +64,9 @@ print("ready", flush=True)
 took, due = [], now()
 while not ended.is_set():
     due += every
-    began = due
-    if due > now():
-        time.sleep(due - now())
+    began, left = due, due - now()
+    if left > 0:
+        time.sleep(left)
         began = now()
     # Else the reply before was late, and a client that does not wait for it would have sent this one when it was due.
     talk.sendall(commands[len(took) % 2])
