@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,6 +132,10 @@ def as_version(package: Path, version: str, folder: Path) -> Path:
     return made
 
 
+def runs(daemon: Service, version: str) -> bool:
+    return daemon.health().get("version") == version
+
+
 class Machine(Service):
     """The fresh Debian 12, booted, with the package's files in /var/tmp."""
 
@@ -202,6 +207,7 @@ def test_it_installs_without_a_network_and_says_what_to_edit(machine: Machine, m
     assert not machine.exists("/usr/bin/python3")
     said = machine.apt("install", machine.bring(made.package))
     assert f"sudoedit {ETC}/config.yaml" in said
+    assert "wasupervisor" in machine.container.run("journalctl", "--list-catalog").stdout
     assert "systemctl enable --now wasupervisor" in said
     assert machine.show("ActiveState") == "inactive"
     assert machine.show("UnitFileState") == "disabled"
@@ -246,7 +252,21 @@ def test_a_restart_keeps_what_it_knows(machine: Machine) -> None:
     machine.wasupervisor("resume")
 
 
-def test_an_upgrade_loses_no_probe_and_nothing_that_is_kept(machine: Machine, made: Made, tmp_path: Path) -> None:
+@pytest.fixture
+def second(machine: Machine) -> Iterator[Service]:
+    """A daemon for a second gateway of this host."""
+    instance = Service(machine.container, "second")
+    machine.container.path(f"{ETC}/second.environment").write_text(f"WAHA_API_KEY={SECRET}\n")
+    instance.configure(CONFIG + 'health: {listen: "127.0.0.1:8092"}\n')
+    instance.start()
+    instance.wait_until_well()
+    yield instance
+    instance.systemctl("stop")
+
+
+def test_an_upgrade_loses_no_probe_and_nothing_that_is_kept(
+    machine: Machine, second: Service, made: Made, tmp_path: Path
+) -> None:
     box, socket = machine.container, "wasupervisor.socket"
     machine.systemctl("stop")
     box.run("systemctl", "enable", "--now", socket)
@@ -261,8 +281,9 @@ def test_an_upgrade_loses_no_probe_and_nothing_that_is_kept(machine: Machine, ma
 
     said = machine.apt("install", machine.bring(as_version(made.package, "99.1", tmp_path)))
 
-    machine.wait("the new version", lambda: machine.health()["version"] == "99.1")
-    machine.wait_until_well()
+    for daemon in (machine, second):
+        daemon.wait("the new version", partial(runs, daemon, "99.1"))
+        daemon.wait_until_well()
     before = probes.read_text().count("\n")
     machine.wait("more probes", lambda: probes.read_text().count("\n") > before + 20)
     box.run("systemctl", "stop", "probes")
