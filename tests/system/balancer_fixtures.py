@@ -50,7 +50,7 @@ def haproxy(tmp_path: Path, balancers: list[Balancer]) -> Callable[..., HAProxy]
     """Puts HAProxy before gateways, by an example of the page."""
     program("haproxy")
 
-    def make(name: str, *sites: Site, hurry: bool = True) -> HAProxy:
+    def make(name: str, *sites: Site, hurry: str = "inter 1s") -> HAProxy:
         folder = tmp_path / f"haproxy-{name}"
         folder.mkdir()
         made = HAProxy(folder, example(name), sites, hurry=hurry)

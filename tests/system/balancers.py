@@ -180,15 +180,15 @@ class Balancer:
 class HAProxy(Balancer):
     """As Debian has it."""
 
-    def __init__(self, folder: Path, text: str, sites: Sequence[Site], *, hurry: bool = True) -> None:
-        """`hurry`: it asks ten times as often as the example, so that nobody waits."""
+    def __init__(self, folder: Path, text: str, sites: Sequence[Site], *, hurry: str = "inter 1s") -> None:
+        """`hurry`: what it does ten times as often as the example, so that nobody waits (`agent-inter` included)."""
         super().__init__(folder)
         self.socket = folder / "stats.sock"
         self.config = folder / "haproxy.cfg"
         ours = localised(text, sites, self.front).replace("defaults\n", "defaults\n    log global\n")
         ours = ours.replace("    option httpchk\n", "    option httpchk\n    option log-health-checks\n")
         if hurry:
-            ours = ours.replace("inter 1s", "inter 100ms")
+            ours = ours.replace(hurry, hurry.replace("1s", "100ms"))
         logs = "    log stdout format raw local0\n"
         self.config.write_text(f"global\n    stats socket {self.socket} level admin\n{logs}{ours}")
 
@@ -220,6 +220,11 @@ class HAProxy(Balancer):
     def until(self, name: str, status: str, backend: str = "gateways") -> None:
         """Wait until a server has this status."""
         wait_until(f"{name} is {status}", lambda: self.status(name, backend) == status)
+
+    def until_told(self, name: str, text: str, column: str = "last_agt") -> None:
+        """Wait until the last word of a server's agent, or of another check, has this in it."""
+        # It is empty while a check is under way.
+        wait_until(f"{column} of {name}: {text}", lambda: text in self.server(name)[column])
 
     def served(self, requests: int = 6, path: str = "/api/sessions", backend: str = "gateways") -> Counter[str]:
         """Make so many requests, all of which must go well; who answered how many."""
