@@ -13,6 +13,7 @@ from cli_daemon import Daemon, document, run
 
 from wasupervisor.cli import client as client_module
 from wasupervisor.cli.client import find_socket
+from wasupervisor.report.connection import Response
 
 
 def config_for(path: Path, folder: Path) -> str:
@@ -62,6 +63,20 @@ def test_without_permission_it_is_said_who_may(tmp_path: Path, monkeypatch: pyte
     result = run("-c", config_for(tmp_path / "c.sock", tmp_path), "status")
     assert result.exit_code == 3
     assert "permission denied; root and members of the group wasupervisor may connect" in result.stderr
+
+
+WORDS = ["status"], ["history"], ["recover", "s"], ["qr", "s", "--raw"], ["reload"], ["redis", "quarantine"]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_daemon_that_does_not_take_our_commands_says_who_may(tmp_path: Path, words: list[str]) -> None:
+    daemon = Daemon(tmp_path)
+    daemon.then = lambda _: Response.json(403, {"error": "permission denied; root may use it"})
+    result = daemon.run(*words)
+    daemon.close()
+    assert (result.exit_code, result.stdout) == (3, "")
+    told = f"the daemon cannot be reached at {daemon.socket}: permission denied; root may use it"
+    assert result.stderr == f"wasupervisor: {told}\n"
 
 
 @pytest.mark.parametrize("last_words", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"SSH-2.0-OpenSSH\r\n"])

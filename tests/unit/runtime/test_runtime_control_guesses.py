@@ -99,6 +99,18 @@ def test_everybody_on_this_host_is_one() -> None:
     assert source_of("127.0.0.1") == HERE
 
 
+def test_who_guessed_long_ago_is_forgotten(guesses: Guesses, clock: Clock) -> None:
+    for number in range(2000):
+        clock.now += ALL.every
+        address = f"192.0.{number // 200}.{number % 200}"
+        assert guesses.wait(address) == 0
+        guesses.wrong(address)
+    assert len(guesses) <= ALL.at_once
+    for number in range(2000):
+        guesses.right(f"198.51.{number // 200}.{number % 200}")
+    assert len(guesses) <= ALL.at_once + MOST_KNOWN
+
+
 _STEP = st.tuples(
     st.sampled_from([0.0, 0.05, 0.3, 1.0, 7.0, 60.0]), st.integers(0, 400), st.sampled_from(["wrong", "right"])
 )
