@@ -97,6 +97,10 @@ class Spin(Fault, frozen=True, tag="spin", kw_only=True):
     """The gateway uses all of its CPU, until its process ends."""
 
 
+class EngineEnds(Fault, frozen=True, tag="engine_ends", kw_only=True):
+    """WAHA with GOWS: its engine's process ends, and the gateway lives on without it until its own process ends."""
+
+
 OurFault: TypeAlias = (
     Crash
     | StopDaemon
@@ -110,6 +114,7 @@ OurFault: TypeAlias = (
     | DiskLow
     | Leak
     | Spin
+    | EngineEnds
 )
 AnyEvent: TypeAlias = faults.AnyFault | OurFault
 

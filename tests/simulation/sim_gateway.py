@@ -9,7 +9,7 @@ from sim_witness import Call
 
 from wasupervisor.model.observation import Observation, Uplink, UplinkState
 from wasupervisor.model.remedies import Outcome, Remedy, RemedyKind, Result
-from wasupervisor.model.sessions import Reason
+from wasupervisor.model.sessions import Reason, State
 
 HOUR, DAY = 3600.0, 86400.0
 BOOKED_BEFORE = 60.0
@@ -94,6 +94,8 @@ class GatewayPromises(StepPromises):
             self._is_over_its_limit(remedy, seen)
             return
         world = self.site.world
+        if remedy.cause is Reason.ENGINE_GONE:
+            self._is_without_engine(remedy, seen)
         # What a look was told that began while the port lied is a lie too.
         lied = self.site.door.lies or self.site.now - self.site.door.lied_until <= LOOK_TAKES
         answers = world.alive and world.frozen_since is None and not lied
@@ -101,6 +103,12 @@ class GatewayPromises(StepPromises):
         unwell = [name for name in wanted if not world.state_of(world.sessions[name])["healthy"]]  # type: ignore[arg-type]
         if answers and not unwell:
             self._broken("a gateway that is well is left alone", f"{remedy}, seen {seen.look.reachable}")
+
+    def _is_without_engine(self, remedy: Remedy, seen: Observation) -> None:
+        """In truth, and no session works without it."""
+        works = [one.name for one in seen.look.sightings or () if one.state is State.WORKING]
+        if not self.site.body.engine_is_gone or works:
+            self._broken("a gateway with its engine is not restarted for it", f"{remedy}: {works}")
 
     def _is_over_its_limit(self, remedy: Remedy, seen: Observation) -> None:
         policy, process = self.site.policy, seen.process

@@ -38,7 +38,17 @@ def schedule_of(seed: int) -> Schedule:
         redis_watched=dice.random() < 0.5,
         rules=_rules(dice),
     )
-    return _with_limits(empty.with_events(_events(dice, empty)))
+    return _with_engine(_with_limits(empty.with_events(_events(dice, empty))))
+
+
+def _with_engine(schedule: Schedule) -> Schedule:
+    """One WAHA of six has an engine of its own, which ends. By dice of its own, as the limits."""
+    dice = Random(f"engine of {schedule.seed}")
+    if schedule.kind != "waha" or dice.random() >= 1 / 6:
+        return schedule
+    times = [dice.uniform(SETTLED, schedule.length - 300.0) for _ in range(dice.randint(1, 2))]
+    found = (*schedule.events, *(happens(at, events.EngineEnds()) for at in times))
+    return schedule.with_events(tuple(sorted(found, key=lambda one: one.at)))
 
 
 def _with_limits(schedule: Schedule) -> Schedule:

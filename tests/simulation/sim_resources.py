@@ -1,10 +1,16 @@
-"""What the gateway process uses in the simulation: a leak that the kernel ends at last, and a loop without end."""
+"""What the gateway process uses in the simulation: a leak that the kernel ends at last, and a loop without end.
+
+And its engine's process, where it has one of its own: what a WAHA does without it is not measured. Here its sessions
+are FAILED, and so is each that logs in, until the gateway process ends.
+"""
 
 from __future__ import annotations
 
 import sim_events as events
 
 from wasupervisor.simulator.happen import AnyWorld
+from wasupervisor.simulator.waha_world import WahaWorld
+from wasupervisor.simulator.world import Ailment
 
 MB = 10**6
 USES = 300 * MB
@@ -17,8 +23,13 @@ STEP = 20.0
 class Body:
     """Memory and CPU of the present run of the process."""
 
-    def __init__(self, world: AnyWorld, *, measured: bool) -> None:
+    def __init__(self, world: AnyWorld, *, measured: bool, has_engine: bool = False) -> None:
         self._world = world
+        self._has_engine = has_engine and isinstance(world, WahaWorld)
+        self._without_engine: int | None = None
+        """The run whose engine has ended."""
+        self._ailments: dict[str, Ailment | None] = {}
+        """What the sessions had before."""
         self._measured = measured
         self._leaked: tuple[int, int] = (0, 0)
         """The run and what it has leaked."""
@@ -26,6 +37,7 @@ class Body:
         """The run that does."""
         self._calm = False
         self.oom_kills = 0
+        world.on_change(self._has_changed)
 
     @property
     def rss_bytes(self) -> int | None:
@@ -41,6 +53,35 @@ class Body:
     def spins(self) -> bool:
         """Whether it uses a CPU for nothing."""
         return self._spins == self._world.run
+
+    @property
+    def programs(self) -> tuple[str, ...] | None:
+        """Of its descendants; None: nobody looks at them."""
+        return None if not self._has_engine else () if self.engine_is_gone else ("gows",)
+
+    @property
+    def engine_is_gone(self) -> bool:
+        """Whether this run has lost it."""
+        return self._without_engine == self._world.run
+
+    def end_engine(self) -> None:
+        """Until the process ends."""
+        world = self._world
+        if not self._has_engine or not isinstance(world, WahaWorld) or not world.alive or self.engine_is_gone:
+            return
+        self._without_engine = world.run
+        for session in world.sessions.values():
+            self._ailments[session.name] = session.ailment
+            session.ailment = Ailment("failed", None)
+            if session.status in ("WORKING", "STARTING"):
+                world.fail(session)
+        world.changed()
+
+    def _has_changed(self) -> None:
+        if self._ailments and not self.engine_is_gone:
+            before, self._ailments = self._ailments, {}
+            for name, ailment in before.items():
+                self._world.sessions[name].ailment = ailment
 
     def leak(self, event: events.Leak) -> None:
         """So much each 20 s, until the process ends."""

@@ -15,7 +15,7 @@ from sim_witness import BrokenPromiseError
 from wasupervisor.decide.memory import BreakerState
 from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.journal import Entry
-from wasupervisor.model.sessions import Condition
+from wasupervisor.model.sessions import Condition, Reason
 from wasupervisor.simulator.evolution_world import EvolutionSession, EvolutionWorld
 from wasupervisor.simulator.waha_world import Socket, WahaSession, WahaWorld
 from wasupervisor.simulator.world import UplinkState
@@ -166,11 +166,24 @@ def curable(site: Site, name: str) -> bool:
         return False
     if _is_held(site, name):
         return False
+    if site.body.engine_is_gone:
+        return _engine_is_missed(site, name)
     if session.ailment is not None and session.ailment.restarts_left is None:
         return False
     if isinstance(session, WahaSession):
         return _waha_curable(site, session)
     return _evolution_curable(site, session)
+
+
+def _engine_is_missed(site: Site, name: str) -> bool:
+    """Whether only a restart of the gateway process heals it, which is made where nobody works and it is known."""
+    session = site.world.sessions[name]
+    assert site.daemon is not None
+    assert isinstance(session, WahaSession)
+    known = site.daemon.memory.sessions.get(name)
+    missed = site.daemon.memory.gateway.engine.samples > 0 and known is not None and known.cause is Reason.ENGINE_GONE
+    claims = session.status == "WORKING" or _others_claim_to_work(site, name)
+    return missed and not claims and _restarts_gateway(site, name)
 
 
 def _is_held(site: Site, name: str) -> bool:

@@ -89,7 +89,8 @@ class Site:
         self.door = Door(self.world)
         self.disk = Disk()
         self.restarter = Restarter(self.world)
-        self.body = Body(self.world, measured=schedule.rules.limits)
+        has_engine = any(isinstance(one.event, events.EngineEnds) for one in schedule.events)
+        self.body = Body(self.world, measured=schedule.rules.limits, has_engine=has_engine)
         self.disk_low = False
         self.mistyped: tuple[str, ...] = ()
         """Sessions whose key of credentials is known to have the wrong type."""
@@ -177,6 +178,8 @@ class Site:
             cpu_percent=self._cpu(),
             rss_bytes=self.body.rss_bytes,
             limit_bytes=self.body.limit_bytes,
+            processes=None if self.body.programs is None else 1 + len(self.body.programs),
+            programs=self.body.programs or (),
             oom_kills=self.body.oom_kills,
             keeper=keeper,
         )
@@ -345,6 +348,10 @@ class Site:
         """See `events.Spin`."""
         self.body.spin(event)
 
+    def engine_ends(self, _event: events.EngineEnds) -> None:
+        """See `events.EngineEnds`."""
+        self.body.end_engine()
+
     def reboot(self, event: events.Reboot) -> None:
         """The whole machine."""
         self.boot += 1
@@ -392,4 +399,5 @@ _OURS: dict[type, Callable[[Site, AnyEvent], None]] = {
     events.DiskLow: Site.disk_fills,  # type: ignore[dict-item]
     events.Leak: Site.leak,  # type: ignore[dict-item]
     events.Spin: Site.spin,  # type: ignore[dict-item]
+    events.EngineEnds: Site.engine_ends,  # type: ignore[dict-item]
 }
