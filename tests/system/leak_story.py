@@ -16,7 +16,7 @@ from stage import PATIENCE, Supervisor, wait_until
 
 LIMITS = """
 process: {{find: {find}, memory: {{restart: 300MB, for: 300ms}}}}
-alerts: [{{to: "{hook}", on: [leak, resources]}}]
+alerts: [{{to: "{hook}"}}]
 """
 STEP = 130.0
 """Seconds between two steps of a leak: a forecast takes a point each 120."""
@@ -137,7 +137,8 @@ def configure(it: Supervisor, gateway: RunGateway, by: str, alerts: Hook, find: 
     """Have it restart the gateway this way, above 300 MB."""
     port = gateway.url.rpartition(":")[2]
     section = f"recovery:\n  restart_gateway: {{{by}, drain: 500ms}}\n"
-    text = it.config.read_text().replace("recovery:\n", section)
+    # What the leak keeps busy is not silent yet.
+    text = it.config.read_text().replace("recovery:\n", section).replace("timeout: 2s", "timeout: 10s")
     it.config.write_text(text + LIMITS.format(find=find or f"{{port: {port}}}", hook=alerts.url))
 
 
@@ -150,6 +151,13 @@ def is_verified(it: Supervisor) -> bool:
     return any(one["outcome"] == "healed" for one in of_restarts(it))
 
 
+def leak_on(it: Lapse, gateway: RunGateway) -> str:
+    """Two minutes in which it leaks 5 MB. Gives the notes afterwards."""
+    gateway.take(5)
+    it.let_pass(STEP)
+    return str(it.look_again()["notes"])
+
+
 def leak_and_heal(it: Lapse, gateway: RunGateway, alerts: Hook) -> str:
     """The whole story. Gives what the restarter said."""
     it.start()
@@ -158,7 +166,8 @@ def leak_and_heal(it: Lapse, gateway: RunGateway, alerts: Hook) -> str:
     with running(prober.run, prober.stop):
         _is_forecast(it, gateway, alerts)
         assert gateway.pid == first
-        gateway.take(300)
+        for megabytes in (60, 60, 100):  # only the last is too much: then its time is up
+            gateway.take(megabytes)
         wait_until("another process", lambda: gateway.pid != first)
         wait_until("it is verified", lambda: is_verified(it))
         wait_until("ready again", lambda: it.get("/readyz").status_code == 200)
@@ -167,25 +176,28 @@ def leak_and_heal(it: Lapse, gateway: RunGateway, alerts: Hook) -> str:
     assert document["gateway"]["pid"] == gateway.pid
     assert document["resources"]["memory"]["used_bytes"] < 300_000_000
     assert "will reach its limit" not in str(document["notes"])
-    told = of_restarts(it)
+    told = [one for one in of_restarts(it) if one["kind"] != "withheld"]
     assert [(one["kind"], one["outcome"]) for one in told] == [
         ("remedy", None),
         ("result", "accepted"),
         ("verified", "healed"),
     ]
     assert told[0]["reason"] == "memory_high"
-    wait_until("the end of both alerts", lambda: len(alerts.heard) == 4)
-    assert [event for event, _ in alerts.told("leak")] == ["begin", "end"]
-    assert [event for event, _ in alerts.told("resources")] == ["begin", "end"]
+    # Of a restart that heals nobody is told more: not that the gateway was away, nor its sessions.
+    wait_until("the end of both alerts", lambda: len(alerts.heard) >= 4)
+    assert sorted((one["kind"], one["event"]) for one in alerts.heard) == [
+        ("leak", "begin"),
+        ("leak", "end"),
+        ("resources", "begin"),
+        ("resources", "end"),
+    ]
     return str(told[1]["text"])
 
 
 def _is_forecast(it: Lapse, gateway: RunGateway, alerts: Hook) -> None:
-    """Half an hour in which it leaks 5 MB every two minutes: told in the notes, the journal, and by one alert."""
+    """Half an hour in which it leaks: told in the notes, the journal, and by one alert."""
     for _ in range(14):
-        gateway.take(5)
-        it.let_pass(STEP)
-        notes = str(it.look_again()["notes"])
+        notes = leak_on(it, gateway)
     assert "The gateway's memory grows and will reach its limit (300 MB) in " in notes
     wait_until("an alert", lambda: alerts.told("leak"))
     ((event, what),) = alerts.told("leak")

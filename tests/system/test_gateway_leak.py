@@ -9,11 +9,12 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from gateway_runners import ChildGateway, Engine, KeptGateway, Kubelet, running
-from leak_story import Lapse, configure, hook, leak_and_heal, of_restarts
+from leak_story import Lapse, configure, hook, is_verified, leak_and_heal, leak_on, of_restarts
 from stage import Gateway, wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -83,6 +84,29 @@ def test_a_leaking_gateway_is_forecast_drained_restarted_once_and_verified_by_wh
         raise ExceptionGroup("not all of them", failures)
 
 
+def test_in_a_window_of_maintenance_it_is_restarted_ahead_of_its_limit(
+    place: Callable[[str], Path], uplink_port: int, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    hours = "-".join(f"{now + timedelta(hours=apart):%H:%M}" for apart in (-1, 2))
+    with ExitStack() as stack:
+        alerts = stack.enter_context(hook())
+        gateway = stack.enter_context(closing(KeptGateway(place("kept"), uplink_port)))
+        it = stack.enter_context(closing(Lapse(tmp_path, gateway)))
+        configure(it, gateway, f"by: command, argv: {json.dumps(gateway.command)}", alerts)
+        window = f'recovery:\n  maintenance: {{hours: "{hours}"}}\n'
+        it.config.write_text(it.config.read_text().replace("recovery:\n", window))
+        it.start()
+        first = gateway.pid
+        for _ in range(14):
+            if not of_restarts(it):
+                leak_on(it, gateway)
+        wait_until("it is verified", lambda: is_verified(it))
+        assert [one["reason"] for one in of_restarts(it) if one["kind"] == "remedy"] == ["memory_leak"]
+        assert gateway.pid != first
+        assert alerts.told("resources") == []
+
+
 def test_one_that_leaks_at_its_start_is_not_restarted_for_ever(
     place: Callable[[str], Path], uplink_port: int, tmp_path: Path
 ) -> None:
@@ -93,10 +117,10 @@ def test_one_that_leaks_at_its_start_is_not_restarted_for_ever(
         configure(it, gateway, f"by: command, argv: {json.dumps(gateway.command)}", alerts)
         it.config.write_text(it.config.read_text().replace("open_for: 1h", "open_for: 1m"))
         it.start()
-        for _ in range(45):
+        for _ in range(20):
             it.look_again()
             wait_until("no restart is under way", lambda: is_judged(it))
-            it.let_pass(60.0)
+            it.let_pass(140.0)
         told = [(one["kind"], one["outcome"]) for one in of_restarts(it)]
         assert told == [*IN_VAIN, ("withheld", "breaker"), *IN_VAIN, ("withheld", "breaker"), ("withheld", "budget")]
         assert [event for event, _ in alerts.told("resources")] == ["begin"]

@@ -95,7 +95,8 @@ def test_a_gateway_under_pm2_that_leaks_and_one_that_freezes_are_restarted_once_
         it = stack.enter_context(closing(Lapse(tmp_path, gateway, environ=gateway.environ)))
         configure(it, gateway, by, alerts)
         patience = "recovery:\n  gateway: {hung_after: 1s, gone_after: 1s}\n"
-        it.config.write_text(it.config.read_text().replace("recovery:\n", patience))
+        text = it.config.read_text().replace("recovery:\n", patience)
+        it.config.write_text(text.replace("timeout: 10s", "timeout: 2s"))
         told = leak_and_heal(it, gateway, alerts)
         assert "pm2 ended well" in told
 
