@@ -1,7 +1,7 @@
 """Prints the benchmarks. Nothing is asserted: each figure stands beside a reference of the same run.
 
-make bench                              about three minutes
-make bench ARGS="--quick"               under a minute, rougher
+make bench                              about five minutes
+make bench ARGS="--quick"               under two minutes, rougher
 make bench ARGS="--only cycle,step"     some of them
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
     """Measure and print."""
     names = list(sections(quick=True))
     parser = argparse.ArgumentParser(description="Prints the benchmarks.")
-    parser.add_argument("--quick", action="store_true", help="under a minute, rougher")
+    parser.add_argument("--quick", action="store_true", help="under two minutes, rougher")
     parser.add_argument("--only", default=",".join(names), help=f"some of {','.join(names)}")
     options = parser.parse_args()
     wanted = options.only.split(",")
