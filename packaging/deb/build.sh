@@ -95,25 +95,21 @@ install_systemd() {
     install -m 0755 "$systemd/install.sh" "$share"
 }
 
+# A short one: dpkg asks the operator whenever a file that he has edited is another one in the new version.
 install_configuration() {
     etc=$root/etc/wasupervisor
     install -d -m 0750 "$etc"
-    {
-        echo "# Set gateway.kind and gateway.url here, and the gateway's key in /etc/wasupervisor/environment. Then:"
-        echo "#   wasupervisor config validate && systemctl enable --now wasupervisor"
-        echo
-        cat "$source/config.example.yaml"
-    } >"$etc/config.yaml"
-    chmod 0640 "$etc/config.yaml"
-    install -m 0600 "$systemd/environment" "$etc/environment"
+    install -m 0640 "$here/config.yaml" "$etc"
+    install -m 0600 "$systemd/environment" "$etc"
 }
 
 install_documents() {
     doc=$root/usr/share/doc/wasupervisor
-    mkdir -p "$doc" "$root/usr/share/man/man1" "$root/usr/share/lintian/overrides"
+    mkdir -p "$doc/examples" "$root/usr/share/man/man1" "$root/usr/share/lintian/overrides"
     cp -r "$source/docs" "$doc/docs"
     rm -f "$doc/docs"/*.py
     install -m 0644 "$source/README.md" "$source/CHANGELOG.md" "$doc"
+    install -m 0644 "$source/config.example.yaml" "$doc/examples/config.yaml"
     "$python" "$here/copyright.py" "$root" "$site" >"$doc/copyright"
     gzip -9n >"$doc/changelog.gz" <<END
 wasupervisor ($version) unstable; urgency=medium

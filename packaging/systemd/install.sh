@@ -28,7 +28,9 @@ our_units() {
 
 # Two installations would hide one another: a unit in /etc stands before the package's own.
 refuse_beside_package() {
-    [ "$(dpkg-query -W -f='${db:Status-Status}' wasupervisor 2>/dev/null)" = installed ] || return 0
+    case "$(dpkg-query -W -f='${db:Status-Status}' wasupervisor 2>/dev/null)" in
+        '' | not-installed | config-files) return 0 ;; # half installed is there too
+    esac
     fail "Cannot do it: the Debian package wasupervisor is installed, with all that this script installs." \
         "Upgrade it:  sudo apt install ./wasupervisor_VERSION_ARCH.deb" \
         "Or remove it first:  sudo apt remove wasupervisor"
