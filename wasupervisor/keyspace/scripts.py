@@ -14,15 +14,9 @@ SWEEP = """
 -- Before it stands what `sieve` makes of the rules.
 -- ARGV: cursor, COUNT, beginning of our own keys, beginning of those in quarantine.
 -- Gives: cursor, keys there are, matches of each rule, wrong keys, keys in quarantine, keys that could not be read,
---        why, and how long it took in microseconds; 0 where the clock stands still while a script runs (Redis 7.2).
+--        and why.
 local call, try, sub, find = redis.call, redis.pcall, string.sub, string.find
 local ours, quarantine = ARGV[3], ARGV[4]
-
-local function now()
-  local time = call('TIME')
-  return time[1] * 1000000 + time[2]
-end
-local began = now()
 
 local function like_json(key)
   local first = string.match(call('GETRANGE', key, 0, 63), '^%s*(.)')
@@ -79,7 +73,7 @@ for each = 1, #names do
     end
   end
 end
-return {reply[1], call('DBSIZE'), matched, wrong, aside, unread, why, now() - began}
+return {reply[1], call('DBSIZE'), matched, wrong, aside, unread, why}
 """
 
 STEPS = """

@@ -138,11 +138,10 @@ class Sweep:
 
     async def _step(self, node: Node, cursor: bytes, on_wrong: OnWrong) -> None:
         began = self._clock()
-        reply = await node.run(self._script, [], [cursor, self._count, OURS, QUARANTINE])
-        *told, busy = reply
-        took = busy / 1e6 or self._clock() - began
+        reply, busy = await node.timed(self._script, [], [cursor, self._count, OURS, QUARANTINE])
+        took = self._clock() - began if busy is None else busy
         self._pace(took)
-        await self._take(node, told, on_wrong)
+        await self._take(node, reply, on_wrong)
         if took > LONG and self._pass.cursors[node.name] is not None:
             await self._rest(took)
 
