@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pytest
 from decide_scenes import EVOLUTION, failed, instance, starting, stopped, told, unreadable, wants_qr, working
 from msgspec.structs import replace
 
-from wasupervisor.decide.confirm import gateway_objection, objection
+from wasupervisor.decide.confirm import gateway_objection, is_other_run, objection
 from wasupervisor.model.observation import CloseLook, Look, ProcessReading, Stores, Trouble, Uplink, UplinkState
 from wasupervisor.model.policy import LimitRule, Policy
 from wasupervisor.model.remedies import Remedy, RemedyKind
@@ -362,3 +364,34 @@ def test_what_somebody_else_has_restarted_meanwhile_is_not_restarted_by_us() -> 
     against = gateway_objection(FIGHT, seen, THERE, UP, Policy(), restarted=True)
     assert against == "the gateway process was restarted meanwhile"
     assert gateway_objection(replace(FIGHT, ordered=True), seen, THERE, UP, Policy(), restarted=True) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "other"),
+    [
+        (("4@1.00", "a"), ("4@1.00", "a"), False),
+        (("4@1.00", "a"), ("5@2.00", "a"), True),
+        (("4@1.00", "a"), ("4@1.00", "b"), True),
+        (("4@1.00", None), (None, "b"), False),
+        ((None, "a"), (None, "b"), True),
+        ((None, None), (None, None), False),
+    ],
+)
+def test_another_run_is_one_that_the_process_or_the_api_tells(
+    before: tuple[str | None, str | None], now: tuple[str | None, str | None], other: bool
+) -> None:
+    assert is_other_run(run_of(*before), run_of(*now)) is other
+
+
+def run_of(process: str | None, api: str | None) -> Readings:
+    """A look at a process and at what the API says of its run."""
+    pid, _, born = (process or "").partition("@")
+    seen = ProcessReading() if process is None else ProcessReading(exists=True, pid=int(pid), born=float(born))
+    return Readings(Look(reachable=True, run=api), seen)
+
+
+class Readings(NamedTuple):
+    """As `runtime/watch.py` has them."""
+
+    look: Look
+    process: ProcessReading
