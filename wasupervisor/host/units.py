@@ -33,6 +33,8 @@ class UnitSearch:
         self._clock = clock
         self._command = systemctl_command
         self._said: tuple[float, Missing] | None = None
+        self._by_group = False
+        """Whether its control group was ever seen to hold a process: then an empty one tells."""
 
     @property
     def unit(self) -> str:
@@ -41,10 +43,11 @@ class UnitSearch:
 
     async def conclude(self, tops: list[Stat], *, seen_before: bool) -> Found | Missing:
         """From what its group holds."""
+        self._by_group = self._by_group or bool(tops)
         if len(tops) == 1:
             self._said = None
             return self._checked(tops[0])
-        if not tops and seen_before:
+        if not tops and seen_before and self._by_group:
             return Missing(f"{self._unit} runs no process", Absence.NOT_SEEN)
         said = await self._ask()
         if isinstance(said, Missing) and tops:

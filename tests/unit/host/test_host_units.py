@@ -200,6 +200,23 @@ class TestLastEnd:
         back = await watch.read()
         assert (back.pid, back.oom_killed) == (second.pid, False)
 
+    async def test_where_no_group_is_to_be_seen_its_next_run_is_found_through_systemd(
+        self, theatre: Theatre, answering: Systemctl, clock: SteppedClock
+    ) -> None:
+        first, second = theatre.puppet(), theatre.puppet()
+        loaded = {"LoadState": "loaded", "ActiveState": "active"}
+        command = answering(**loaded, MainPID=first.pid, Result="success")
+        watch = ProcessWatch(Find(systemd_unit="waha-elsewhere"), clock=clock, systemctl_command=command)
+        assert (await watch.read()).pid == first.pid
+        first.kill()
+        answering(LoadState="loaded", ActiveState="activating", MainPID=0, Result="oom-kill")
+        gone = await watch.read()
+        assert (gone.exists, gone.oom_killed) == (False, True)
+        answering(**loaded, MainPID=second.pid, Result="success")
+        clock.ahead = 31
+        back = await watch.read()
+        assert (back.pid, back.oom_killed) == (second.pid, False)
+
     @pytest.mark.parametrize(
         ("body", "result", "questions", "killed"),
         [
