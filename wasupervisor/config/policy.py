@@ -14,9 +14,7 @@ from wasupervisor.config.units import format_duration
 from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.policy import Backoff, BreakerRule, Budget, IncidentRule, LimitRule, Policy, ProbeRule
 
-_NOT_YET = (
-    "vault",
-)
+_NOT_YET = ("vault",)
 """What no room of this version acts on. Each row goes when its room comes."""
 
 
