@@ -126,6 +126,23 @@ def test_what_comes_while_no_daemon_runs_waits_for_the_next_one(activated: Activ
         assert early.recv(4096).startswith(b"HTTP/1.1 200")
 
 
+def test_a_gateway_that_answers_slowly_after_a_restart_costs_no_probe(gateways: Gateways, activated: Activated) -> None:
+    gateway = gateways()
+    activated.config.write_text(activated.settings(gateway))
+    activated.start()
+    until_ready(activated)
+    assert activated.stop() == 0
+    gateway.fault("http", answer="slow", path="*", seconds=1.5)  # the configuration waits for 2 s
+    activated._spawn()
+    probes = Probes(activated.port)
+    try:
+        probes.until_more(4)
+    finally:
+        probes.end()
+    assert probes.lost == []
+    assert set(probes.answers) == {200}
+
+
 def test_a_client_that_sends_nothing_does_not_hold_up_a_stop(activated: Activated) -> None:
     activated.start()
     with socket.create_connection(("127.0.0.1", activated.port)):

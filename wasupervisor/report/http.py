@@ -16,6 +16,7 @@ from typing import Protocol
 
 import anyio
 import anyio.abc
+from msgspec.structs import replace
 
 from wasupervisor.report.connection import Connection, Credentials, Limits, Request, Response
 
@@ -98,10 +99,16 @@ class Server:
                     self._accepting.discard(accepting)
 
     def retire(self) -> None:
-        """Take no more clients; `serve` ends when each that is being served has its answer."""
+        """Take no more clients; `serve` ends when each that is being served has its answer, which says so."""
         self._retired = True
         for scope in self._accepting:
             scope.cancel()
+
+    def hang_up(self) -> None:
+        """Close each connection that waits for its client. Who keeps one for later asks again over another."""
+        for connection in self._connections:
+            if not connection.busy:
+                connection.scope.cancel()
 
     async def _accept(self, listening: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
         while True:
@@ -155,6 +162,10 @@ class Server:
             connection.close()
 
     async def _answer(self, request: Request) -> Response:
+        response = await self._handle(request)
+        return replace(response, headers=(*response.headers, ("Connection", "close"))) if self._retired else response
+
+    async def _handle(self, request: Request) -> Response:
         try:
             answer = self._handler(request)
             return await answer if inspect.isawaitable(answer) else answer

@@ -7,9 +7,10 @@ import anyio
 from wasupervisor.report.http import Server
 from wasupervisor.runtime.activation import HealthSockets
 
-FIRST_LOOK_WITHIN = 1.0
-"""Seconds for which probes are left waiting at the start, so that their answer is not 'not looked yet': HAProxy gives
-up after 2 (its `inter`), a first look takes 50 ms where the gateway answers."""
+FIRST_LOOK_WITHIN = 3.0
+"""Seconds for which probes are left waiting at the start, so that their answer is not 'not looked yet'. A first look
+takes 50 ms where the gateway is quick. With a stop and a start before it that is still within the 5 s that balancers
+wait (docs/load-balancers.md, AWS, GCP); to who gives up sooner a 503 would be as bad."""
 
 LEAVE_WITHIN = 0.3
 """Seconds at a stop for clients that are being served. An answer takes 1 ms; slow clients are not waited for."""
@@ -39,9 +40,13 @@ class HealthPort:
         self._left.set()
 
     async def leave(self) -> None:
-        """Take no more clients, when the next daemon will: those who come wait for it in systemd's socket."""
+        """Take no more clients, when the next daemon will: those who come wait for it in systemd's socket.
+
+        Nobody is told afterwards that the supervisor stops: a connection that was kept for the next probe is closed.
+        """
         if self._sockets.passed:
             self._looked.set()
             self._server.retire()
             with anyio.move_on_after(LEAVE_WITHIN):
                 await self._left.wait()
+            self._server.hang_up()

@@ -39,7 +39,9 @@ async def test_who_is_served_gets_the_answer_and_who_comes_later_gets_the_next_s
                 async with await anyio.connect_tcp("127.0.0.1", port) as late:
                     await late.send(ASK)
                     may_answer.set()
-                    assert (await answered(early)).endswith(b"the first\n")
+                    told = await answered(early)
+                    assert told.endswith(b"the first\n")
+                    assert b"\r\nConnection: close\r\n" in told  # else it would ask again, and get a reset
                     with pytest.raises(anyio.EndOfStream):
                         await answered(early)  # although HTTP/1.1 would keep it
                     assert first.connections == 0
