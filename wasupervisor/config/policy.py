@@ -94,8 +94,8 @@ def _told_of(settings: Settings) -> tuple[AlertKind, ...]:
 
 
 def notes_of(settings: Settings, restart_spacing: float = 0.0) -> tuple[str, ...]:
-    """What the configuration asks for and does not get, a sentence each."""
-    return (*_not_acted_on(settings), *_floors(settings, restart_spacing))
+    """What the configuration asks for and does not get, or perhaps does not mean; a sentence each."""
+    return (*_not_acted_on(settings), *_floors(settings, restart_spacing), *_readable_on_the_way(settings))
 
 
 def _not_acted_on(settings: Settings) -> Iterator[str]:
@@ -115,6 +115,15 @@ def _floors(settings: Settings, restart_spacing: float) -> Iterator[str]:
         yield (
             f"recovery.backoff.first is {format_duration(first)}, and {settings.gateway.kind} gets "
             f"{format_duration(restart_spacing)} between two restarts of one session all the same"
+        )
+
+
+def _readable_on_the_way(settings: Settings) -> Iterator[str]:
+    listen = settings.health.listen
+    if settings.control.token_file is not None and listen.is_open_to_others():
+        yield (
+            f"control.token_file is set and other hosts reach health.listen ({listen}): without a proxy with TLS "
+            f"before it the token is readable on its way"
         )
 
 

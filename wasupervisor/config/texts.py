@@ -13,6 +13,7 @@ from wasupervisor.config.secret import Secret, masked_url
 _LONGEST_SOCKET_PATH = 107
 """sun_path of unix(7) holds 108 bytes with its final zero."""
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]"
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -111,7 +112,11 @@ class Address(NamedTuple):
     def overlaps(self, other: Address) -> bool:
         """Whether both cannot be listened on at once."""
         hosts = {self.host, other.host}
-        return self.port == other.port != 0 and (len(hosts) == 1 or not hosts.isdisjoint({"0.0.0.0", "::"}))  # noqa: S104
+        return self.port == other.port != 0 and (len(hosts) == 1 or not hosts.isdisjoint(_WILDCARDS))
+
+    def is_open_to_others(self) -> bool:
+        """Whether other hosts may reach it; of a name that is not resolved here, that is taken for granted."""
+        return self.host in _WILDCARDS or not is_local(self.host)
 
 
 class HostPort(Rule):
@@ -249,4 +254,4 @@ def url_host_port(url: str) -> tuple[str, int] | None:
 
 def is_local(host: str) -> bool:
     """Whether a host is surely this one, told without asking anybody."""
-    return host in ("localhost", "::1", "0.0.0.0", "::") or host.startswith("127.")  # noqa: S104
+    return host in ("localhost", "::1", *_WILDCARDS) or host.startswith("127.")

@@ -109,6 +109,25 @@ def test_what_no_room_acts_on_yet_is_told(load_section: Load, text: str, path: s
     assert notes == (f"{path} is configured, and this version does not act on it yet",)
 
 
+@pytest.mark.parametrize(
+    ("listen", "told"),
+    [
+        ("127.0.0.1:8090", False),
+        ("localhost:8090", False),
+        ("'[::1]:8090'", False),
+        ("0.0.0.0:8090", True),
+        ("'[::]:8090'", True),
+        ("10.0.0.11:8090", True),
+    ],
+)
+def test_a_token_that_others_may_read_on_its_way_is_told(load_section: Load, listen: str, told: bool) -> None:
+    health = f"health: {{listen: {listen}}}\n"
+    notes = policy_of(load_section(f"{health}control: {{token_file: t}}").settings).notes
+    assert [note for note in notes if "TLS" in note and f"({listen.strip(chr(39))})" in note] == list(notes)
+    assert bool(notes) == told
+    assert policy_of(load_section(health).settings).notes == ()
+
+
 def test_limits_reach_the_decider_in_bytes_and_per_cent(load_section: Load) -> None:
     policy = policy_of(load_section("process: {memory: {warn: 1GB, restart: never}, cpu: {restart: 90%}}").settings)
     assert policy.memory == LimitRule(warn=1e9, restart=None, lasts=60.0)
