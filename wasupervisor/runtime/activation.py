@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import NamedTuple
 
+from wasupervisor.config.texts import Address
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.runtime.startup import StartError, listen_tcp
 
@@ -113,26 +114,30 @@ def _adopt(number: int) -> socket.socket:
 
 def _disagreement(sockets: Sequence[socket.socket], host: str, port: int) -> tuple[Entry, ...]:
     """An entry where the configuration names another address than those that systemd listens on."""
-    places = [one.getsockname()[:2] for one in sockets]
-    if any(_is_at(place, host, port) for place in places):
+    if any(_is_at(one, host, port) for one in sockets):
         return ()
-    there = " and ".join(written(*place) for place in places)
+    there = " and ".join(str(address_of(one)) for one in sockets)
     text = (
-        f"{KEY} ({written(host, port)}) is not used: systemd listens on {there} and passed that; write the same "
+        f"{KEY} ({Address(host, port)}) is not used: systemd listens on {there} and passed that; write the same "
         f"address to {KEY} and to ListenStream= in the socket unit"
     )
     return (Entry(kind=EntryKind.SUPERVISOR, text=text, warn=True),)
 
 
-def _is_at(place: tuple[str, int], host: str, port: int) -> bool:
+def _is_at(listening: socket.socket, host: str, port: int) -> bool:
+    there = address_of(listening)
+    hosts = {there.host}
+    # `ListenStream=8090`: ipv6(7), all addresses of IPv4 too unless IPV6_V6ONLY says otherwise.
+    if there.host == "::" and not listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        hosts.add("0.0.0.0")  # noqa: S104
     try:
         # As bytes: a text would load the tables of IDNA, 0.4 MB.
         known = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
         return False
-    return port in (0, place[1]) and place[0] in {address[0] for *_, address in known}
+    return port in (0, there.port) and not hosts.isdisjoint(address[0] for *_, address in known)
 
 
-def written(host: str, port: int) -> str:
-    """An address as it stands in a URL."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def address_of(listening: socket.socket) -> Address:
+    """Where a TCP socket listens."""
+    return Address(*listening.getsockname()[:2])

@@ -22,7 +22,7 @@ from wasupervisor.config.schema import Settings
 from wasupervisor.host.moments import boottime
 from wasupervisor.model.journal import Entry, EntryKind, Recorded
 from wasupervisor.report.http import Server
-from wasupervisor.runtime.activation import HealthSockets, Passed, open_health, written
+from wasupervisor.runtime.activation import HealthSockets, Passed, address_of, open_health
 from wasupervisor.runtime.control import Control
 from wasupervisor.runtime.control_peers import Peers, SocketDoor
 from wasupervisor.runtime.control_token import TokenDoor
@@ -281,13 +281,12 @@ class Daemon:
         gateway = self._begun_with.gateway
         log.info("wasupervisor %s watches %s %s", __version__, gateway.kind, gateway.url)
         for one in health:
-            log.info("health: http://%s/health", _where(one))
+            log.info("health: http://%s/health", address_of(one))
         if self._begun_with.control.token is not None:
             log.info("commands are taken there too, with the token of control.token_file")
         if agent is not None:
-            log.info("HAProxy's agent-check: %s", _where(agent))
-        host, port = health[0].getsockname()[:2]
-        return host, port
+            log.info("HAProxy's agent-check: %s", address_of(agent))
+        return address_of(health[0])
 
     async def _turn_until_stopped(self, parts: Parts) -> None:
         mishaps = Mishaps("a turn")
@@ -356,7 +355,3 @@ class Daemon:
 def _remove(socket_file: Path) -> None:
     with suppress(OSError):
         socket_file.unlink()
-
-
-def _where(listening: socket.socket) -> str:
-    return written(*listening.getsockname()[:2])

@@ -9,8 +9,8 @@ from wasupervisor.runtime.activation import HealthSockets
 
 FIRST_LOOK_WITHIN = 3.0
 """Seconds for which probes are left waiting at the start, so that their answer is not 'not looked yet'. A first look
-takes 50 ms where the gateway is quick. With a stop and a start before it that is still within the 5 s that balancers
-wait (docs/load-balancers.md, AWS, GCP); to who gives up sooner a 503 would be as bad."""
+takes 50 ms where the gateway is quick. With a stop and a start before it that is within the `timeout check` of
+docs/load-balancers.md; who gives up sooner counts a failure, as with a 503."""
 
 LEAVE_WITHIN = 0.3
 """Seconds at a stop for clients that are being served. An answer takes 1 ms; slow clients are not waited for."""

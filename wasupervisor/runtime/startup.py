@@ -10,6 +10,8 @@ import socket
 import stat
 from pathlib import Path
 
+from wasupervisor.config.texts import Address
+
 BACKLOG = 1024
 
 
@@ -28,7 +30,6 @@ def listen_tcp(host: str, port: int, key: str) -> socket.socket:
     Raises:
         StartError: when the address cannot be had.
     """
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         # As bytes: a text would load the tables of IDNA, 0.4 MB.
         family, kind, protocol, _name, address = socket.getaddrinfo(
@@ -43,7 +44,9 @@ def listen_tcp(host: str, port: int, key: str) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise StartError(f"cannot listen on {where} ({key}): {error.strerror or error}{_advice(error)}") from error
+        raise StartError(
+            f"cannot listen on {Address(host, port)} ({key}): {error.strerror or error}{_advice(error)}"
+        ) from error
     return listener
 
 

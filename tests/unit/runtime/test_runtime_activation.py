@@ -122,6 +122,17 @@ def test_a_name_of_the_same_address_is_the_same(host: str, opened: contextlib.Ex
         assert health.entries == ()
 
 
+@pytest.mark.parametrize(("only_ipv6", "told"), [(False, 0), (True, 1)])
+def test_a_socket_for_both_families_is_what_the_ipv4_wildcard_asks_for(
+    only_ipv6: bool, told: int, opened: contextlib.ExitStack
+) -> None:
+    """As `ListenStream=8090` makes one, and with `BindIPv6Only=ipv6-only`."""
+    kept = opened.enter_context(socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=not only_ipv6))
+    passed = [Passed("health", os.dup(kept.fileno()))]
+    with contextlib.closing(open_health(passed, "0.0.0.0", kept.getsockname()[1])) as health:
+        assert len(health.entries) == told
+
+
 def test_two_sockets_for_the_port_are_both_used(opened: contextlib.ExitStack) -> None:
     (one, port), (two, other) = listening(opened), listening(opened, "::1")
     passed = [Passed("health", one), Passed("health", two)]
