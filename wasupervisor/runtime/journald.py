@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from wasupervisor.model.journal import Entry
+from wasupervisor.model.sessions import Reason
 
 SOCKET = "/run/systemd/journal/socket"
 
@@ -44,11 +45,11 @@ def entry_fields(entry: Entry) -> dict[str, str]:
     fields = {
         "session": entry.session,
         "kind": entry.kind,
-        "reason": entry.reason,
+        "reason": None if entry.reason is Reason.NONE else entry.reason,
         "remedy": entry.remedy,
         "outcome": entry.outcome,
     }
-    return {key: value for key, value in fields.items() if value is not None and value != "none"}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def datagram(fields: Mapping[str, str]) -> bytes:

@@ -109,6 +109,11 @@ def test_what_an_entry_does_not_tell_is_no_field(journald: Journald, logs: Logs)
     assert set(journald.read()) == {"MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER", "LOGGER", "MESSAGE_ID", "KIND"}
 
 
+def test_a_session_that_is_called_none_is_a_field_all_the_same(journald: Journald, logs: Logs) -> None:
+    log_entry(log, Entry(kind=EntryKind.SEEN, text="the gateway says WORKING", session="none"))
+    assert journald.read()["SESSION"] == "none"
+
+
 def test_a_line_of_the_log_that_is_no_entry_has_no_message_id(journald: Journald, logs: Logs) -> None:
     log.warning("a %s", "warning")
     fields = journald.read()
