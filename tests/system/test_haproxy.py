@@ -127,7 +127,7 @@ def test_a_restart_of_the_supervisor_under_socket_activation_loses_no_probe(
     def ask_on(client: httpx.Client, done: threading.Event) -> None:
         while not done.is_set():
             # As a balancer asks: each time over a connection of its own.
-            answers.append(client.get(f"http://127.0.0.1:{a.health}/livez", headers={"Connection": "close"}))
+            answers.append(client.get(f"http://127.0.0.1:{a.health}/readyz", headers={"Connection": "close"}))
 
     for _ in range(2):
         done = threading.Event()
