@@ -1,4 +1,4 @@
-"""The verbs about the gateway's Redis, on the control socket."""
+"""The verbs about the gateway's Redis."""
 
 from __future__ import annotations
 

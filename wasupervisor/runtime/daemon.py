@@ -6,10 +6,8 @@ import functools
 import logging
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, closing, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,16 +19,13 @@ from wasupervisor import __version__
 from wasupervisor.config.schema import Settings
 from wasupervisor.host.moments import boottime
 from wasupervisor.model.journal import Entry, EntryKind, Recorded
-from wasupervisor.report.http import Server
-from wasupervisor.runtime.activation import HealthSockets, Passed, address_of, open_health
-from wasupervisor.runtime.control import Control
-from wasupervisor.runtime.control_peers import Peers, SocketDoor
-from wasupervisor.runtime.control_token import TokenDoor
+from wasupervisor.runtime.activation import Passed, address_of
+from wasupervisor.runtime.doors import Doors, open_doors, serve_doors, tell_where
 from wasupervisor.runtime.health_port import HealthPort
 from wasupervisor.runtime.parts import Parts
 from wasupervisor.runtime.qr import fetch_qr, qr_entry
 from wasupervisor.runtime.reload import Reloaded, Reloader
-from wasupervisor.runtime.startup import StartError, listen_tcp, listen_unix
+from wasupervisor.runtime.startup import StartError
 from wasupervisor.runtime.state import OpenState, open_state
 from wasupervisor.runtime.systemd import Notifier
 from wasupervisor.runtime.tending import Mishaps, attempt, tend
@@ -51,18 +46,13 @@ FINISH_WITHIN = 20.0
 PRUNE_EVERY = 60.0
 """Seconds between two looks at the journal's age and size."""
 
-ORDER_MARGIN = 15.0
-"""Seconds beyond a whole look after which an order that no step has taken is given up: a disk that hangs costs 7."""
-
 
 class Opened(NamedTuple):
     """What was taken at the start and is given back at the end."""
 
     watch: Watch
     state: OpenState
-    health: HealthSockets
-    control: socket.socket
-    agent: socket.socket | None
+    doors: Doors
 
 
 class Daemon:
@@ -200,13 +190,8 @@ class Daemon:
                 raise StartError(str(error)) from error
             state = await open_state(settings, self._clock)
             stack.push_async_callback(state.store.close)
-            health = stack.enter_context(closing(open_health(self._passed, *settings.health.listen)))
-            control = stack.enter_context(listen_unix(settings.control.socket, "control.socket"))
-            stack.callback(_remove, settings.control.socket)
-            agent = None
-            if settings.health.haproxy_agent is not None:
-                agent = stack.enter_context(listen_tcp(*settings.health.haproxy_agent, "health.haproxy_agent"))
-            return Opened(watch, state, health, control, agent)
+            doors = open_doors(settings, self._passed, stack.enter_context(ExitStack()))
+            return Opened(watch, state, doors)
         return None
 
     async def _live(self, opened: Opened, task_status: TaskStatus[tuple[str, int]]) -> None:
@@ -214,10 +199,11 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             parts = self._wire(opened, tasks)
             try:
-                self._serve(opened, tasks)
+                self._serve(opened.doors, tasks)
                 self._notifier.ready()
-                parts.cycle.note(*opened.health.entries)
-                task_status.started(self._say_hello(opened.health.sockets, opened.agent))
+                parts.cycle.note(*opened.doors.health.entries)
+                self._say_hello(opened.doors)
+                task_status.started(address_of(opened.doors.health.sockets[0]))
                 await self._turn_until_stopped(parts)
                 await self._finish(parts)
             finally:
@@ -244,49 +230,26 @@ class Daemon:
         self._break_off, self._ask_reload = break_off, self._reloader.ask
         return parts
 
-    def _serve(self, opened: Opened, tasks: TaskGroup) -> None:
-        publisher = self._parts.publisher
-        verbs = Control(
-            self,
-            self._parts.inbox,
-            read_only=publisher.operator_probes,
-            answer_within=lambda: self._reloader.settings.gateway.timeout + ORDER_MARGIN,
+    def _serve(self, doors: Doors, tasks: TaskGroup) -> None:
+        parts, reloader = self._parts, self._reloader
+        self._port, answering = serve_doors(
+            doors, self, parts.inbox, parts.publisher, settings=lambda: reloader.settings, clock=self._clock
         )
-        on_socket = SocketDoor(verbs, Peers.of(opened.control))
-        on_port = TokenDoor(
-            verbs,
-            read_only=publisher.probes,
-            token=lambda: self._reloader.settings.control.token,
-            clock=self._clock,
-        )
-        self._port = HealthPort(opened.health, Server(on_port))
         side_work: dict[str, Callable[[], Awaitable[None]]] = {
-            "the health port": self._port.serve,
-            "the control socket": functools.partial(Server(on_socket).serve, opened.control),
-            "reloading": self._reloader.run,
+            **answering,
+            "reloading": reloader.run,
             "pruning the journal": self._prune,
-            "recording for replay": self._parts.recording.run,
-            "telling people": self._parts.telling.run,
-            "the dead man's switch": self._parts.dead_man.run,
+            "recording for replay": parts.recording.run,
+            "telling people": parts.telling.run,
+            "the dead man's switch": parts.dead_man.run,
         }
-        if opened.agent is not None:
-            from wasupervisor.report.agent import LIMITS, LineConnection  # noqa: PLC0415 - most have no HAProxy
-
-            line_server = Server(publisher.agent(), limits=LIMITS, converse=LineConnection)
-            side_work["the HAProxy agent"] = functools.partial(line_server.serve, opened.agent)
         for name, work in side_work.items():
             tasks.start_soon(functools.partial(tend, name, work), name=name)
 
-    def _say_hello(self, health: Sequence[socket.socket], agent: socket.socket | None) -> tuple[str, int]:
+    def _say_hello(self, doors: Doors) -> None:
         gateway = self._begun_with.gateway
         log.info("wasupervisor %s watches %s %s", __version__, gateway.kind, gateway.url)
-        for one in health:
-            log.info("health: http://%s/health", address_of(one))
-        if self._begun_with.control.token is not None:
-            log.info("commands are taken there too, with the token of control.token_file")
-        if agent is not None:
-            log.info("HAProxy's agent-check: %s", address_of(agent))
-        return address_of(health[0])
+        tell_where(doors, self._begun_with)
 
     async def _turn_until_stopped(self, parts: Parts) -> None:
         mishaps = Mishaps("a turn")
@@ -350,8 +313,3 @@ class Daemon:
             else:
                 log.info("%s: stopping", signal.Signals(number).name)
                 self.stop()
-
-
-def _remove(socket_file: Path) -> None:
-    with suppress(OSError):
-        socket_file.unlink()
