@@ -22,6 +22,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
     "run": ("main", "run_help", "The daemon, in the foreground."),
     "demo": ("demo", "demo", "A simulated gateway, a supervisor, faults and healing, on screen."),
     "check": ("check", "check", "Look once, decide, do nothing; say what would be done and why."),
+    "doctor": ("doctor", "doctor", "Everything around the daemon: settings, rights, the unit; what to do."),
     "status": ("status", "status", "How everything is."),
     "history": ("status", "history", "What was seen, decided and done."),
     "explain": ("explain", "explain", "How one session is, what happens next, and the last hour."),

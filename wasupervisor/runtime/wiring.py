@@ -43,7 +43,7 @@ def open_watch(settings: Settings, clock: Callable[[], float]) -> Watch:
             clock=clock,
         ),
         ProcessWatch(
-            _find(settings),
+            find_of(settings),
             clock=clock,
             memory_restart=None if settings.process.memory is None else settings.process.memory.restart,
             own_folder=settings.state.directory,
@@ -143,7 +143,7 @@ def _open_uplink(uplink: Uplink, clock: Callable[[], float]) -> UplinkWatch:
     return UplinkWatch(uplink.host, uplink.port, cast("Check", uplink.check), uplink.timeout, clock=clock)
 
 
-def _find(settings: Settings) -> Find:
+def find_of(settings: Settings) -> Find:
     """How the process is found: as configured, else by the port of the gateway's URL."""
     wanted = settings.process.find
     if wanted is None:

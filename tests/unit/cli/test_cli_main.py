@@ -18,10 +18,10 @@ from wasupervisor.__main__ import _is_run
 from wasupervisor.cli.main import FAMILIES
 
 BUILT = (
-    "run demo check status history explain replay recover restart park qr "
+    "run demo check doctor status history explain replay recover restart park qr "
     "pause resume reload redis queue config version"
 )
-NOT_BUILT = ["doctor", "vault"]
+NOT_BUILT = ["vault"]
 
 
 def program(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
