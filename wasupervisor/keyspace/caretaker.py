@@ -90,6 +90,8 @@ class Caretaker:
         self._more_aside = 0
         self._unread = ""
         self.last: LastSweep | None = None
+        self.set_aside = 0
+        """How many keys it has set aside by itself."""
 
     @property
     def mistyped(self) -> int:
@@ -200,6 +202,7 @@ class Caretaker:
         if done.outcome is Outcome.MOVED:
             assert done.name is not None
             self._left.pop(one.key, None)
+            self.set_aside += 1
             self.came_into_quarantine(done.name)
             size = "" if done.size is None else f", {done.size} bytes"
             back = f"`wasupervisor redis undo {done.id}` puts it back"

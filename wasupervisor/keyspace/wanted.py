@@ -58,3 +58,5 @@ class Known(Value, frozen=True):
     """Of the preflight."""
     trouble: str = ""
     """Why keys are not looked after as they should be; empty: they are."""
+    set_aside: int = 0
+    """Keys, by itself and since the supervisor's start."""

@@ -200,6 +200,7 @@ class KeyspaceWatch:
             last_sweep=keeper.last,
             findings=() if self._flight is None else self._flight.findings,
             trouble=next(filter(None, self._troubles.values()), ""),
+            set_aside=keeper.set_aside,
         )
 
     async def servers(self) -> Servers:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from wasupervisor.model.health import Status
+from wasupervisor.report.counts import Counts
 from wasupervisor.report.document import NOT_YET, Document, SessionPart
 
 
@@ -25,9 +26,18 @@ class Snapshot(msgspec.Struct, frozen=True):
     usable: int
     """Of the expected ones."""
     expected: int
+    counts: Counts = Counts()
 
     @classmethod
-    def of(cls, document: Document, *, taken: float, expires_after: float, poll_every: float) -> Snapshot:
+    def of(
+        cls,
+        document: Document,
+        *,
+        taken: float,
+        expires_after: float,
+        poll_every: float,
+        counts: Counts = Counts(),  # noqa: B008 - frozen
+    ) -> Snapshot:
         """Count and encode what the probes will ask for. All times in seconds."""
         expected = [one for one in document.sessions if one.expected]
         return cls(
@@ -39,6 +49,7 @@ class Snapshot(msgspec.Struct, frozen=True):
             sessions={one.name: one for one in document.sessions},
             usable=sum(one.usable for one in expected),
             expected=len(expected),
+            counts=counts,
         )
 
 
@@ -92,9 +103,14 @@ class Board:
         """Whether the supervisor stops or has stopped."""
         return self._ending is not None
 
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the last cycle finished; before the first one, the start."""
+        return self._clock() - self._snapshot.taken
+
     def age(self) -> str:
-        """How long ago the last cycle finished, as a sentence."""
-        seconds = self._clock() - self._snapshot.taken
+        """The same as a sentence."""
+        seconds = self.age_seconds
         return f"the last look is {seconds:.0f} s old" if self._started else f"{NOT_YET}, after {seconds:.0f} s"
 
     def is_stale(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.parse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -14,6 +15,9 @@ from wasupervisor.report.connection import Request, Response
 from wasupervisor.report.document import NOT_YET
 from wasupervisor.report.health_json import MEDIA_TYPE, encode_health_json
 from wasupervisor.report.readiness import MOST_ECHOED, readiness
+
+if TYPE_CHECKING:
+    from wasupervisor.report.metrics import Metrics
 
 ALLOWED = ("GET", "HEAD", "OPTIONS")
 
@@ -26,12 +30,14 @@ class Probes:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self._made_metrics: Metrics | None = None
         self._routes: dict[str, Callable[[Request], Response]] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
             "/startupz": self._startupz,
             "/health": self._health,
             "/healthz": self._health,
+            "/metrics": self._metrics,
         }
 
     def __call__(self, request: Request) -> Response:
@@ -63,6 +69,13 @@ class Probes:
         if MEDIA_TYPE in request.headers.get("accept", "").lower():
             return Response(status, self._board.encoded(encode_health_json), MEDIA_TYPE)
         return Response(status, self._board.body())
+
+    def _metrics(self, _: Request) -> Response:
+        from wasupervisor.report.metrics import CONTENT_TYPE, Metrics  # noqa: PLC0415 - most have no Prometheus
+
+        if self._made_metrics is None:
+            self._made_metrics = Metrics(self._board)
+        return Response(200, self._made_metrics.render(), CONTENT_TYPE)
 
     def _session(self, request: Request) -> Response:
         board = self._board

@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from wasupervisor.config.policy import policy_of
 from wasupervisor.config.schema import Settings
+from wasupervisor.runtime.counting import Tally
 from wasupervisor.runtime.cycle import Cycle
 from wasupervisor.runtime.dead_man import DeadMan
 from wasupervisor.runtime.inbox import Inbox
@@ -62,11 +63,12 @@ class Parts:
         pulse = Pulse(settings.gateway.poll_every, clock)
         inbox = Inbox(pulse.wake)
         telling = Telling(state.store.outbox, now=state.timeline.now, dice=dice)
-        recorder = StoreRecorder(state.store, state.written, state.timeline.now, telling)
+        tally = Tally()
+        recorder = StoreRecorder(state.store, state.written, state.timeline.now, telling, tally.take)
         performer = Performer(tasks, watch, policy, pulse.wake, disk_low=lambda: recorder.disk_low)
         prober = Prober(tasks, PROBE_TIMEOUT)
         recording = Recording(settings.state.directory, settings.state.record)
-        publisher = Publisher(settings, state, notifier, clock, recording)
+        publisher = Publisher(settings, state, notifier, clock, recording, tally)
         dead_man = DeadMan(telling.note)
         cycle = Cycle(
             state.memory,

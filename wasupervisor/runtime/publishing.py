@@ -13,9 +13,11 @@ from wasupervisor.model.health import Health
 from wasupervisor.model.observation import ProcessReading
 from wasupervisor.model.usage import Usage
 from wasupervisor.report.board import Board, Snapshot
+from wasupervisor.report.counts import Counts
 from wasupervisor.report.document import BEFORE_FIRST_LOOK, Document, Documents, Facts, GatewayPart
 from wasupervisor.report.names import HashedNames
 from wasupervisor.report.probes import Probes
+from wasupervisor.runtime.counting import Tally
 from wasupervisor.runtime.filing import FileWriter
 from wasupervisor.runtime.recording import Recording
 from wasupervisor.runtime.redis_part import notes_of_keys, queue_part, redis_part
@@ -37,11 +39,13 @@ class Publisher:
         notifier: Notifier,
         clock: Callable[[], float],
         recording: Recording,
+        tally: Tally,
     ) -> None:
         self._state = state
         self._notifier = notifier
         self._clock = clock
         self._recording = recording
+        self._tally = tally
         self._started = clock()
         self._file = FileWriter(settings.health.file)
         self._looks_held: int | None = None
@@ -75,9 +79,10 @@ class Publisher:
         self._let_go(readings)
         health = decision.health
         facts = self._facts(readings)
-        self._board.publish(self._snapshot(self._documents, health, facts))
+        counts = self._tally.counts(None if readings.keys is None else readings.keys.set_aside)
+        self._board.publish(self._snapshot(self._documents, health, facts, counts))
         if self._plain_board is not self._board:
-            self._plain_board.publish(self._snapshot(self._plain, health, facts))
+            self._plain_board.publish(self._snapshot(self._plain, health, facts, counts))
         self._notifier.status(_status_line(health))
         await self._file.write(self._board.body())
 
@@ -117,16 +122,17 @@ class Publisher:
         await self._file.write(self._board.body())
 
     def _new_board(self, documents: Documents) -> Board:
-        first = self._snapshot(documents, BEFORE_FIRST_LOOK, self._facts(None))
+        first = self._snapshot(documents, BEFORE_FIRST_LOOK, self._facts(None), self._tally.counts())
         return Board(first, clock=self._clock)
 
-    def _snapshot(self, documents: Documents, health: Health, facts: Facts) -> Snapshot:
+    def _snapshot(self, documents: Documents, health: Health, facts: Facts, counts: Counts) -> Snapshot:
         gateway = self._settings.gateway
         return Snapshot.of(
             documents.build(health, facts),
             taken=self._clock(),
             expires_after=facts.expires_after,
             poll_every=gateway.poll_every,
+            counts=counts,
         )
 
     def _facts(self, readings: Readings | None) -> Facts:

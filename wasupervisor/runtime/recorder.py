@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from wasupervisor.decide.memory import Memory, dump
 from wasupervisor.model.alerts import Alert
@@ -19,11 +19,17 @@ class StoreRecorder:
     """Remembers what is written already."""
 
     def __init__(
-        self, store: Store, written: Memory | None, now: Callable[[], float], telling: Telling | None = None
+        self,
+        store: Store,
+        written: Memory | None,
+        now: Callable[[], float],
+        telling: Telling | None = None,
+        count: Callable[[Iterable[Entry]], None] = lambda _entries: None,
     ) -> None:
-        """`telling` gets the alerts into the same transaction; None: nobody is told."""
+        """`telling` gets the alerts into the same transaction; None: nobody is told. `count` gets each entry once."""
         self._store = store
         self._telling = telling
+        self._count = count
         self._written = written
         self._now = now
         self._at = now()
@@ -45,6 +51,7 @@ class StoreRecorder:
             self._telling.wake()
 
     async def _write(self, memory: Memory, entries: tuple[Entry, ...]) -> bool:
+        self._count(entries)
         due = self._now() - self._at >= SAVE_EVERY or not self._writable
         if not entries and not due and memory == self._written:
             return True

@@ -22,6 +22,7 @@ from wasupervisor.model.alerts import Alert, Event
 from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.model.sessions import Reason
 from wasupervisor.report.webhook import Sender, about, body_of
+from wasupervisor.runtime.counting import NOT_TOLD, TOLD
 from wasupervisor.runtime.logs import log_entry
 from wasupervisor.runtime.posting import Sent, call, shown
 from wasupervisor.runtime.tending import tend
@@ -124,7 +125,7 @@ class Telling:
         ]
         for gone in self._outbox.put(messages):
             text = f"could not be told: {MOST_WAITING} messages wait for it, and the least of them goes"
-            self._note_of(gone, text, warn=True)
+            self._note_of(gone, text, outcome=NOT_TOLD)
 
     def wake(self) -> None:
         """Something may be sent now."""
@@ -178,11 +179,14 @@ class Telling:
         """Whether the message is done with: delivered, or never to be delivered."""
         if sent.ok or sent.refused:
             self._outbox.remove(message)
-            self._note_of(message, "told" if sent.ok else f"could not be told: it {sent.text}", warn=not sent.ok)
+            if sent.ok:
+                self._note_of(message, "told", outcome=TOLD)
+            else:
+                self._note_of(message, f"could not be told: it {sent.text}", outcome=NOT_TOLD)
             return True
         if not failures:
             lasts = f"{GIVE_UP_AFTER / 3600:g} h"
-            self._note_of(message, f"could not be told yet: {sent.text}; it is tried again for {lasts}", warn=True)
+            self._note_of(message, f"could not be told yet: {sent.text}; it is tried again for {lasts}")
         return False
 
     def _wait(self, failures: int) -> float:
@@ -192,7 +196,8 @@ class Telling:
     async def _give_up_old(self) -> None:
         while True:
             for one in self._outbox.remove_older(self._now() - GIVE_UP_AFTER):
-                self._note_of(one, f"could not be told in {GIVE_UP_AFTER / 3600:g} h, and is not any more", warn=True)
+                text = f"could not be told in {GIVE_UP_AFTER / 3600:g} h, and is not any more"
+                self._note_of(one, text, outcome=NOT_TOLD)
             await anyio.sleep(CLEAN_EVERY)
 
     def _message(self, alert: Alert, channel: Channel) -> Message:
@@ -209,12 +214,20 @@ class Telling:
             reason=alert.reason,
         )
 
-    def _note_of(self, message: Message, what: str, *, warn: bool = False) -> None:
+    def _note_of(self, message: Message, what: str, *, outcome: str | None = None) -> None:
+        """`outcome`: where it is done with."""
         channel = self._channels.get(message.channel)
         whom = "a channel that is not configured any more" if channel is None else shown(channel.url)
-        text = f"told {whom}" if what == "told" else f"{whom} {what}"
+        text = f"told {whom}" if outcome == TOLD else f"{whom} {what}"
         reason = Reason(message.reason) if message.reason in set(Reason) else Reason.NONE
-        entry = Entry(EntryKind.ALERT, f"{text}: {message.about}", session=message.session, reason=reason, warn=warn)
+        entry = Entry(
+            EntryKind.ALERT,
+            f"{text}: {message.about}",
+            session=message.session,
+            reason=reason,
+            outcome=outcome,
+            warn=outcome != TOLD,
+        )
         self.note(entry)
 
 

@@ -57,6 +57,7 @@ async def test_the_first_turn_sets_aside_what_is_mistyped_and_nothing_else(
         assert everything(client) == good
         assert sorted(one.key for one in await listed(await it.watch.servers())) == [*wrong, b"wh:session:2"]
     assert (known.ok, known.mistyped, known.quarantined, known.trouble) == (True, 0, 3, "")
+    assert known.set_aside == 3
     assert known.last_sweep is not None
     assert (known.last_sweep.at, known.last_sweep.keys >= len(good)) == (1_700_000_000.0 + it.now, True)
     told = [entry.text for entry in it.journal if entry.outcome == "set_aside"]
@@ -207,7 +208,7 @@ async def test_many_keys_are_told_in_fifty_lines_and_one_and_never_again(
         texts = [text for text in it.told() if "set aside" in text or "more" in text]
         assert len(texts) == MOST_TOLD + 1
         assert texts[-1].startswith("7 more such keys: see `wasupervisor redis quarantine`")
-        assert it.watch.known().quarantined == MOST_TOLD + 7
+        assert it.watch.known().quarantined == it.watch.known().set_aside == MOST_TOLD + 7
         spoil(client, "shop")
         await it.turn()
         assert any(creds("shop").decode() in text for text in it.told()), "a credential key is always told"
@@ -274,6 +275,7 @@ async def test_what_another_daemon_set_aside_is_known_and_told_once(redis_server
         (name,) = aside(client)
         assert second.watch.known().quarantined == 1
         (entry,) = [one for one in second.journal if one.outcome == "set_aside"]
+        assert second.watch.known().set_aside == 0
         assert entry.text.startswith("evo:groups:wrong1 was set aside by another hand, or by a call of ours that broke")
         await second.turn(3600)
         assert len([one for one in second.journal if one.outcome == "set_aside"]) == 1

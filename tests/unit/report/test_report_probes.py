@@ -144,7 +144,7 @@ def test_after_a_look_that_found_all_well_everything_is_200(desk: Desk) -> None:
         "/Livez",
         "/",
         "*",
-        "/metrics",
+        "/metrics/",
         "/health/",
         "/health/sessions",
         "/health/sessions/",
@@ -392,7 +392,11 @@ async def test_over_a_real_socket_a_client_sees_the_same(desk: Desk) -> None:
             assert (await client.options("/health")).headers["allow"] == "GET, HEAD, OPTIONS"
             assert (await client.get("/readyz?policy=80%&session=default")).status_code == 200
             assert (await client.get("/readyz?policy=80%25")).status_code == 200
-            assert (await client.get("/metrics")).status_code == 404
+            metrics = await client.get("/metrics")
+            assert (metrics.status_code, metrics.headers["content-type"]) == (
+                200,
+                "text/plain; version=0.0.4; charset=utf-8",
+            )
             desk.now += EXPIRES_AFTER + 1
             late = await client.get("/readyz")
             assert (late.status_code, late.headers["retry-after"]) == (503, "5")

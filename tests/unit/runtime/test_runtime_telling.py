@@ -58,6 +58,7 @@ class Teller:
         self.settings = Settings(gateway=GATEWAY, alerts=wanted)
         self.telling.use(self.settings)
         self.texts: list[str] = []
+        self.outcomes: list[str | None] = []
 
     def tell(self, *alerts: Alert) -> None:
         """As with a commit."""
@@ -70,6 +71,7 @@ class Teller:
         notes = self.telling.take_notes()
         assert {one.kind for one in notes} <= {EntryKind.ALERT}
         self.texts += [one.text for one in notes]
+        self.outcomes += [one.outcome for one in notes]
         return self.texts
 
     async def until(self, check: Callable[[], object]) -> None:
@@ -197,6 +199,7 @@ async def test_what_may_pass_is_tried_again_until_it_is_told(answer: int | str, 
             f"{it.url[:-1]} could not be told yet: {why}; it is tried again for 24 h: needs_human begins: {ALERT.what}",
             f"told {it.url[:-1]}: needs_human begins: {ALERT.what}",
         ]
+        assert teller.outcomes == [None, "told"]
 
 
 @pytest.mark.usefixtures("quick")
@@ -219,6 +222,7 @@ async def test_what_is_refused_is_said_once_and_not_tried_again(answer: int) -> 
         await teller.until_told("told http")
         assert [one.json["event"] for one in it.heard] == ["begin", "end"]
         assert len(teller.texts) == 2
+        assert teller.outcomes == ["not_told", "told"]
 
 
 @pytest.mark.usefixtures("quick")
