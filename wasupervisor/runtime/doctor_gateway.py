@@ -152,11 +152,8 @@ def judge_process(case: Case, reading: ProcessReading, usage: Usage) -> tuple[Sa
     """What is known of it, by the daemon's document and by our own look."""
     document = case.daemon.document
     if document is None:
-        return (
-            _hidden_by_user(case, reading) or _found(reading),
-            *_seen(reading, _hidden_from_us(usage)),
-            *_keeper(case, reading),
-        )
+        found = _hidden_by_user(case, reading) or _found(reading)
+        return (found, *_seen(reading, _hidden_from_us(usage)), *_keeper(case, reading))
     pid = (document.get("gateway") or {}).get("pid")
     found = _found(reading) if pid is None else Said("process.found", Verdict.OK, f"{DAEMON_SAYS} pid {pid}")
     if pid is None and reading.exists:
@@ -169,7 +166,8 @@ def judge_process(case: Case, reading: ProcessReading, usage: Usage) -> tuple[Sa
 def _hidden_by_user(case: Case, reading: ProcessReading) -> Said | None:
     """What root finds by its port, and the daemon's user would not: other users' sockets lead it to no process."""
     who, may_look = case.person, "cap_sys_ptrace" in case.service.get("AmbientCapabilities", "")
-    if not (reading.by_port and reading.exists and reading.pid) or who.uid == 0 or may_look:
+    by_port = find_of(case.settings).by_port
+    if not (by_port and reading.exists and reading.pid) or who.uid == 0 or may_look:
         return None
     try:
         owner = Path(f"/proc/{reading.pid}").stat().st_uid
