@@ -19,7 +19,7 @@ import anyio
 import msgspec
 
 from wasupervisor.report.board import Board
-from wasupervisor.report.connection import Limits, Request, Response
+from wasupervisor.report.connection import Limits, Request, Response, send_all
 from wasupervisor.report.readiness import Check, Question, readiness
 
 LIMITS = Limits(head=512, head_deadline=0.5, write_deadline=2.0)
@@ -108,11 +108,7 @@ class LineConnection:
             OSError: the client went away, or does not read.
         """
         request = Request("LINE", await self._read(), {}, {}, b"", None)
-        self.busy = True
-        try:
-            response = await handle(request)
-        finally:
-            self.busy = False
+        response = await handle(request)
         if response.status == 200:
             await self._write(response.body)
         return False
@@ -135,13 +131,7 @@ class LineConnection:
         return line.partition(b"\n")[0].decode("utf-8", "replace").strip()
 
     async def _write(self, data: bytes) -> None:
-        # A line fits into the kernel's buffer of a new connection.
-        with anyio.fail_after(self._limits.write_deadline):
-            while data:
-                try:
-                    data = data[self._socket.send(data) :]
-                except BlockingIOError:
-                    await anyio.wait_writable(self._socket)
+        await send_all(self._socket, data, self._limits.write_deadline)
         # A close with unread input would be a reset, and the client may lose the line.
         with contextlib.suppress(BlockingIOError):
             self._socket.shutdown(socket.SHUT_WR)

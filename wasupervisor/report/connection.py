@@ -111,7 +111,6 @@ class Connection:
     def __init__(self, client: socket.socket, limits: Limits) -> None:
         self.scope = anyio.CancelScope()
         self.busy = False
-        """The handler is at work: the client waits for us, and not the other way round."""
         self._socket = client
         self._limits = limits
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head)
@@ -135,11 +134,7 @@ class Connection:
             await self._send("", refused.response)
             await self._linger()
             return False
-        self.busy = True
-        try:
-            response = await handle(request)
-        finally:
-            self.busy = False
+        response = await handle(request)
         await self._send(request.method, response)
         if not (self._http.our_state is h11.DONE and self._http.their_state is h11.DONE):
             return False
@@ -262,15 +257,7 @@ class Connection:
         await self._write(b"".join((head or b"", content or b"", end or b"")))
 
     async def _write(self, data: bytes | None) -> None:
-        with anyio.fail_after(self._limits.write_deadline):
-            # A client that sends many requests at once must not keep the loop for itself.
-            await anyio.lowlevel.checkpoint()
-            rest = memoryview(data or b"")
-            while rest:
-                try:
-                    rest = rest[self._socket.send(rest) :]
-                except BlockingIOError:
-                    await anyio.wait_writable(self._socket)
+        await send_all(self._socket, data or b"", self._limits.write_deadline)
 
     async def _linger(self) -> None:
         with anyio.move_on_after(_LINGER):
@@ -279,6 +266,23 @@ class Connection:
                 await anyio.wait_readable(self._socket)
                 if not self._socket.recv(_LINGER_READ):
                     return
+
+
+async def send_all(client: socket.socket, data: bytes, within: float) -> None:
+    """Send it on a non-blocking socket.
+
+    Raises:
+        OSError: the client is gone, or has not read it within so many seconds.
+    """
+    with anyio.fail_after(within):
+        # A client that sends many requests at once must not keep the loop for itself.
+        await anyio.lowlevel.checkpoint()
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[client.send(rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(client)
 
 
 def _credentials(client: socket.socket) -> Credentials:

@@ -146,9 +146,16 @@ class Server:
         return False
 
     async def _run(self, connection: Conversation) -> None:
+        async def answer(request: Request) -> Response:
+            connection.busy = True
+            try:
+                return await self._answer(request)
+            finally:
+                connection.busy = False
+
         try:
             with connection.scope:
-                while await connection.exchange(self._answer):
+                while await connection.exchange(answer):
                     if self._retired or connection not in self._connections:
                         return
                     self._connections.move_to_end(connection)
