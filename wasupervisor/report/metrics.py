@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wasupervisor.report.board import Board, Snapshot
+from wasupervisor.report.board import Board
 from wasupervisor.report.document import Document
 from wasupervisor.report.series import AGE, PREFIX, ROWS, Row, View
 
@@ -21,17 +21,15 @@ class Metrics:
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._made: tuple[Snapshot, Document, bytes] | None = None
+        self._made: tuple[Document, bool, bytes] | None = None
 
     def render(self) -> bytes:
         """As they are now."""
         board = self._board
-        snapshot, shown = board.snapshot, board.shown()
+        shown, fresh = board.shown(), board.started and not board.is_stale()
         made = self._made
-        # The shown document is another one as soon as the look is too old (board.py).
-        if made is None or made[0] is not snapshot or made[1] is not shown:
-            view = View(shown, snapshot.counts, fresh=board.started and not board.is_stale())
-            made = self._made = (snapshot, shown, encode(view))
+        if made is None or made[0] is not shown or made[1] is not fresh:
+            made = self._made = (shown, fresh, encode(View(shown, board.snapshot.counts, fresh)))
         age = "\n".join((*_head(AGE), f"{PREFIX}{AGE.name} {round(board.age_seconds, 3)}\n"))
         return age.encode() + made[2]
 

@@ -217,7 +217,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "alerts_failed_total",
         "counter",
-        "Messages that no channel will ever get: refused, too old, or too many.",
+        "Messages that their channel will never get: refused, too old, or too many.",
         _count(Counted.ALERTS_FAILED),
         lasting=True,
     ),

@@ -280,6 +280,8 @@ def test_a_supervisor_that_stops_says_so_and_what_it_saw_last(desk: Desk) -> Non
     found = desk.scrape()
     assert (found["up"], found["ready"], found["status{status=stopping}"]) == (1, 0, 1)
     assert found["session_usable{session=a}"] == 1
+    desk.now += EXPIRES_AFTER + 1
+    assert set(desk.scrape()) == lasting()
 
 
 def test_readiness_that_is_held_back_is_told(desk: Desk) -> None:
