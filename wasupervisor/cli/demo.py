@@ -20,7 +20,9 @@ from wasupervisor.cli.screen import console, status_screen
 from wasupervisor.config.loading import load
 from wasupervisor.config.problems import ConfigError
 from wasupervisor.config.schema import Settings
+from wasupervisor.model.journal import EntryKind
 from wasupervisor.runtime.daemon import Daemon
+from wasupervisor.runtime.journald import entry_of
 from wasupervisor.runtime.startup import StartError
 from wasupervisor.simulator.kinds import Kind, make_world
 from wasupervisor.simulator.script import Script, Step, demo_script, play
@@ -28,6 +30,8 @@ from wasupervisor.simulator.server import SimulatedGateway, serve
 from wasupervisor.store.errors import StoreError
 
 LEAST_SECONDS = 20
+
+COLOURS = {EntryKind.REMEDY: "yellow", EntryKind.VERIFIED: "green", EntryKind.WITHHELD: "magenta"}
 
 LONGEST = 60
 """Characters of a folder for temporary files that leave room for ours: the path of a socket has at most 107 bytes."""
@@ -147,13 +151,11 @@ class Narrator(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """The supervisor's side."""
-        fields = getattr(record, "fields", None)
-        if fields is None or fields.get("kind") == "seen":
+        entry = entry_of(record)
+        if entry is None or entry.kind is EntryKind.SEEN:
             return
-        kind = str(fields["kind"])
-        colour = {"remedy": "yellow", "verified": "green", "withheld": "magenta"}.get(kind)
-        colour = colour or ("red" if record.levelno >= logging.WARNING else "white")
-        self._say(f"{self._at()}  {click.style(f'{kind:<11}', fg=colour)} {record.getMessage()}")
+        colour = COLOURS.get(entry.kind) or ("red" if entry.warn else "white")
+        self._say(f"{self._at()}  {click.style(f'{entry.kind:<11}', fg=colour)} {record.getMessage()}")
 
     def _say(self, text: str) -> None:
         try:

@@ -40,6 +40,11 @@ def prefixed(priority: int, text: str) -> str:
     return "\n".join(f"<{priority}>{line}" for line in text.splitlines())
 
 
+def entry_of(record: logging.LogRecord) -> Entry | None:
+    """The entry of the supervisor's journal that a line of the log tells, as `log_entry` has put it there."""
+    return getattr(record, "entry", None)
+
+
 def entry_fields(entry: Entry) -> dict[str, str]:
     """What an entry tells beside its sentence."""
     fields = {
@@ -79,14 +84,14 @@ class JournalSink:
         self._formatter = logging.Formatter("%(message)s")
 
     def encode(self, record: logging.LogRecord) -> dict[str, str]:
-        """The fields of a record; `entry` is one of the supervisor's journal."""
+        """The fields of a record."""
         fields = {
             "MESSAGE": self._formatter.format(record),
             "PRIORITY": str(PRIORITIES.get(record.levelno, 6)),
             "SYSLOG_IDENTIFIER": IDENTIFIER,
             "LOGGER": record.name,
         }
-        entry: Entry | None = getattr(record, "entry", None)
+        entry = entry_of(record)
         if entry is not None:
             fields["MESSAGE_ID"] = self._message_id(entry)
             fields.update({key.upper(): value for key, value in entry_fields(entry).items()})

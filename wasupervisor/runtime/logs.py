@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 from wasupervisor.model.journal import Entry
-from wasupervisor.runtime.journald import PRIORITIES, SOCKET, JournalSink, entry_fields, is_journal, prefixed
+from wasupervisor.runtime.journald import PRIORITIES, SOCKET, JournalSink, entry_fields, entry_of, is_journal, prefixed
 
 QUEUE_SIZE = 10_000
 
@@ -147,7 +147,7 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": super().format(record),
         }
-        entry: Entry | None = getattr(record, "entry", None)
+        entry = entry_of(record)
         line.update({} if entry is None else entry_fields(entry))
         return json.dumps(line, ensure_ascii=False)
 
