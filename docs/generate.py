@@ -1,7 +1,7 @@
 """Writes what the tables of the program know into the docs: `make docs`.
 
-docs/decisions.md is made whole. Of each page in docs/reasons/ the head is made, and what stands below the marker is
-written by hand and kept. A test compares the files with what is made here.
+docs/decisions.md and docs/doctor.md are made whole. Of each page in docs/reasons/ the head is made, and what stands
+below the marker is written by hand and kept. A test compares the files with what is made here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from wasupervisor.decide.reasons import CONDITION_OF, Nature, ReasonRow
 from wasupervisor.decide.reasons import ROWS as REASONS
 from wasupervisor.gateways import codes, evolution_truths, waha
 from wasupervisor.model.sessions import Condition
+from wasupervisor.runtime.doctor import ROWS as CHECKS
+from wasupervisor.runtime.doctor import WITHIN
 
 DOCS = Path(__file__).parent
 
@@ -67,11 +69,45 @@ STATUS = """\
 | healthy | else; also when no session is there, or none is expected |
 """
 
+DOCTOR = f"""\
+# wasupervisor doctor
+
+<!-- Made from the tables of the program by `make docs`; a test compares. -->
+
+```
+sudo wasupervisor doctor              # -v: also what is well; --json: for programs; -c FILE: another configuration
+```
+
+looks at everything around the daemon and changes nothing: no remedy, no login, no QR code, nothing written. All is
+looked at side by side, each for {WITHIN:g} s at the most. Exit status 0: well, 1: something is wrong or a warning, 2: the
+configuration cannot be used.
+
+| verdict | means |
+|---|---|
+| `ok` | well. With something to do it is an offer: `could be better` |
+| `unknown` | it could not be looked at, and why: no fault by itself |
+| `warning` | it works, and may fail you |
+| `wrong` | it does not work |
+
+Where a daemon runs, its word on process and Redis counts, for it looks as its own user; folders and rights are judged
+for the unit's user, whoever asks. As root most is seen: variables of the unit's environment file, polkit's answer to the
+daemon. A user who may not read the configuration is told so (exit status 2).
+
+In `--json`: `well`, `version`, `asked_daemon`, `looked_as`, `runs_as`, `counts`, and `checks` with `group code title
+verdict text why todo`. Codes never change; a row that does not apply is left out, and one may be told several times.
+
+"""
+
 
 def documents() -> dict[Path, str]:
     """Every file that is made, with its text."""
     pages = {DOCS / "reasons" / f"{row.reason}.md": _page(row) for row in REASONS if row.reason != "none"}
-    return {DOCS / "decisions.md": decisions(), DOCS / "reasons" / "README.md": _index(), **pages}
+    return {
+        DOCS / "decisions.md": decisions(),
+        DOCS / "reasons" / "README.md": _index(),
+        DOCS / "doctor.md": doctor(),
+        **pages,
+    }
 
 
 def decisions() -> str:
@@ -91,6 +127,11 @@ def decisions() -> str:
         ("The status of the whole", STATUS),
     )
     return INTRODUCTION + "".join(f"\n## {title}\n\n{text.rstrip()}\n" for title, text in sections)
+
+
+def doctor() -> str:
+    """The page of what `wasupervisor doctor` looks at."""
+    return DOCTOR + _table(("code", "what", "why"), ((f"`{row.code}`", row.title, row.why) for row in CHECKS))
 
 
 def _diagram(diagram: Diagram) -> str:

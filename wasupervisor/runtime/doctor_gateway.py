@@ -34,6 +34,7 @@ _ANSWERS: dict[bool | None, tuple[Verdict, str]] = {
     None: (Verdict.UNKNOWN, "it was not asked yet"),
 }
 ALLOW = "set process.find.systemd_unit, pid_file or docker, or run install.sh --allow-ptrace (docs/process.md)"
+FINDING = "docs/process.md tells how it is found"
 KEEPER = "give its unit Restart=always, its container a restart policy, or set recovery.restart_gateway"
 
 
@@ -154,13 +155,13 @@ def judge_process(case: Case, reading: ProcessReading, usage: Usage) -> tuple[Sa
     if document is None:
         found = _hidden_by_user(case, reading) or _found(reading)
         return (found, *_seen(reading, _hidden_from_us(usage)), *_keeper(case, reading))
-    pid = (document.get("gateway") or {}).get("pid")
+    pid, has_looked = (document.get("gateway") or {}).get("pid"), document.get("status") != "starting"
     found = _found(reading) if pid is None else Said("process.found", Verdict.OK, f"{DAEMON_SAYS} pid {pid}")
-    if pid is None and reading.exists:
+    if pid is None and reading.exists and has_looked:
         text = f"the daemon (as {case.person.name}) does not see it; here it is pid {reading.pid}"
         found = Said("process.found", Verdict.WARNING, text, ALLOW)
-    hidden = () if pid is None else _hidden_from_daemon(document)
-    return (found, *_seen(reading, hidden), *_keeper(case, reading))
+    seen = () if pid is None else _seen(reading, _hidden_from_daemon(document))
+    return (found, *seen, *_keeper(case, reading))
 
 
 def _hidden_by_user(case: Case, reading: ProcessReading) -> Said | None:
@@ -184,7 +185,7 @@ def _found(reading: ProcessReading) -> Said:
         return Said("process.found", Verdict.OK, f"pid {reading.pid}")
     if reading.exists is False:
         return Said("process.found", Verdict.WRONG, f"it is gone: {reading.detail}", "start the gateway")
-    return Said("process.found", Verdict.UNKNOWN, reading.detail or "it was not found", ALLOW)
+    return Said("process.found", Verdict.UNKNOWN, reading.detail or "it was not found", FINDING)
 
 
 def _hidden_from_us(usage: Usage) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ PROPERTIES = (
     *("ReadWritePaths", "StateDirectory", "RuntimeDirectory", "WatchdogUSec", "MemoryMax"),
 )
 
-SOCKET = "wasupervisor.socket"
+SOCKET, OWNER_OF_SOCKET = "wasupervisor.socket", "wasupervisor.service"
 NEEDS = 64 << 20
 """Bytes: it needs 45 MB with a Redis (wasupervisor.service)."""
 
@@ -51,7 +51,8 @@ async def ask_unit(name: str | None) -> Unit:
     if name is None:
         return Unit(None, {}, {})
     told = await systemctl.show(name, *PROPERTIES) or {}
-    of_socket = await systemctl.show(SOCKET, "LoadState", "ActiveState", "Result") if told else None
+    has_socket = bool(told) and name == OWNER_OF_SOCKET
+    of_socket = await systemctl.show(SOCKET, "LoadState", "ActiveState", "Result") if has_socket else None
     return Unit(name, told, of_socket or {})
 
 

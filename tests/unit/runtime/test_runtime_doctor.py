@@ -212,6 +212,7 @@ class TestTheProcess:
             (BLIND, THERE, {"process.found": OK, "process.seen": UNKNOWN}),
             ({"gateway": {"pid": None}}, THERE, {"process.found": WARNING}),
             ({"gateway": {"pid": None}}, ProcessReading(), {"process.found": UNKNOWN}),
+            ({"gateway": {"pid": None}, "status": "starting"}, THERE, {"process.found": OK}),
         ],
     )
     def test_a_daemon_is_believed_before_our_own_eyes(
@@ -219,6 +220,8 @@ class TestTheProcess:
     ) -> None:
         said = judge_process(case(daemon=Daemon(document)), reading, SEEN)
         assert verdicts(said) | expected == verdicts(said)
+        if document["gateway"]["pid"] is None:
+            assert "process.seen" not in verdicts(said), "our own eyes are not the daemon's"
         if document is DOCUMENT:
             assert "the daemon says pid 7" in text_of(said, "process.found")
         if document is BLIND:
