@@ -79,8 +79,8 @@ sudo wasupervisor doctor              # -v: also what is well; --json: for progr
 ```
 
 looks at everything around the daemon and changes nothing: no remedy, no login, no QR code, nothing written. All is
-looked at side by side, each for {WITHIN:g} s at the most. Exit status 0: well, 1: something is wrong or a warning, 2: the
-configuration cannot be used.
+looked at side by side, each for {WITHIN:g} s at the most. Exit status 0: well, 1: something is wrong or a warning,
+2: the configuration cannot be used.
 
 | verdict | means |
 |---|---|
@@ -90,8 +90,8 @@ configuration cannot be used.
 | `wrong` | it does not work |
 
 Where a daemon runs, its word on process and Redis counts, for it looks as its own user; folders and rights are judged
-for the unit's user, whoever asks. As root most is seen: variables of the unit's environment file, polkit's answer to the
-daemon. A user who may not read the configuration is told so (exit status 2).
+for the unit's user, whoever asks. As root most is seen: variables of the unit's environment file, polkit's answer to
+the daemon. A user who may not read the configuration is told so (exit status 2).
 
 In `--json`: `well`, `version`, `asked_daemon`, `looked_as`, `runs_as`, `counts`, and `checks` with `group code title
 verdict text why todo`. Codes never change; a row that does not apply is left out, and one may be told several times.
