@@ -84,7 +84,7 @@ def _lines(found: Diagnosis, *, verbose: bool) -> list[Text]:
 
 
 def _who(found: Diagnosis) -> str:
-    daemon = "process and Redis as the daemon sees them" if found.asked_daemon else "no daemon was there to be asked"
+    daemon = "process and Redis as the daemon sees them" if found.asked_daemon else "no daemon could be asked"
     other = "" if found.looked_as == found.runs_as else f", which runs as {found.runs_as}"
     return f"looked at as {found.looked_as}; {daemon}{other}"
 

@@ -16,12 +16,16 @@ from wasupervisor.config.problems import ConfigError, Problem
 from wasupervisor.config.schema import Settings
 from wasupervisor.host.rights import Person, ourselves
 from wasupervisor.runtime import doctor_gateway, doctor_host, doctor_restarter
-from wasupervisor.runtime.doctor import WITHIN, Case, Daemon, Finding, Look, Said, Verdict, examine, in_thread
+from wasupervisor.runtime.doctor import Case, Daemon, Finding, Look, Said, Verdict, examine, in_thread
 from wasupervisor.runtime.doctor_host import judge_alerts, judge_file, judge_secret_file, judge_secrets, judge_sections
 from wasupervisor.runtime.doctor_service import Unit, ask_unit, judge_unit, who_runs
 
 AskDaemon = Callable[[Path], Daemon]
 """Asks the daemon at this control socket for its health document; may block."""
+
+ANSWERS_WITHIN = 3.0
+"""Seconds for the daemon, which answers from what it knows already."""
+_SILENT = f"it does not answer within {ANSWERS_WITHIN:g} s"
 
 LOOKS = (*doctor_gateway.LOOKS, *doctor_restarter.LOOKS, *doctor_host.LOOKS)
 
@@ -48,7 +52,7 @@ class Secrets(NamedTuple):
 
 
 async def diagnose(file: Path, environ: Mapping[str, str], ask_daemon: AskDaemon) -> Diagnosis:
-    """Look at everything around the daemon of a configuration; nothing is changed. Takes twice `WITHIN` at the most.
+    """Look at everything around the daemon of a configuration; nothing is changed. Takes ten seconds at the most.
 
     Raises:
         ConfigError: the file is not valid, or may not be read.
@@ -56,7 +60,7 @@ async def diagnose(file: Path, environ: Mapping[str, str], ask_daemon: AskDaemon
     environ = {**environ, **_of_unit(file)}
     loaded = read(file, environ)
     secrets = resolve(loaded, environ)
-    unit, daemon = Unit(unit_of(file), {}, {}), Daemon(trouble=f"the daemon did not answer within {WITHIN:g} s")
+    unit, daemon = Unit(unit_of(file), {}, {}), Daemon(trouble=_SILENT, is_silent=True)
 
     async def ask_systemd() -> None:
         nonlocal unit
@@ -64,7 +68,7 @@ async def diagnose(file: Path, environ: Mapping[str, str], ask_daemon: AskDaemon
 
     async def ask() -> None:
         nonlocal daemon
-        with anyio.move_on_after(WITHIN):
+        with anyio.move_on_after(ANSWERS_WITHIN):
             daemon = await in_thread(ask_daemon, secrets.settings.control.socket)
 
     async with anyio.create_task_group() as tasks:

@@ -124,6 +124,8 @@ class Daemon(NamedTuple):
     """Why it could not."""
     is_absent: bool = False
     """Nobody listens there."""
+    is_silent: bool = False
+    """It takes the question and does not answer, which it does in constant time when it is well."""
 
 
 class Case(NamedTuple):

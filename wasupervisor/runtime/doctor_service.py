@@ -129,6 +129,9 @@ def _daemon(daemon: Daemon, *, is_expected: bool) -> Said:
             return Said("service.daemon", Verdict.OK, f"it answers, version {version}")
         text = f"it runs version {version}, and {__version__} is installed"
         return Said("service.daemon", Verdict.WARNING, text, "sudo systemctl restart wasupervisor")
+    if daemon.is_silent:
+        todo = "journalctl -u wasupervisor -n 20 says with what it stands still; sudo systemctl restart wasupervisor"
+        return Said("service.daemon", Verdict.WRONG, daemon.trouble, todo)
     if is_expected and daemon.is_absent:
         todo = f"look at control.socket and at the journal; a change of it wants a restart ({PAGE})"
         return Said("service.daemon", Verdict.WRONG, f"the unit is active, and {daemon.trouble}", todo)

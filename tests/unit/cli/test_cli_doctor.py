@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from cli_daemon import Daemon, document, run
 from redis_fixtures import RedisServer
 
 from wasupervisor import __version__
+from wasupervisor.runtime import diagnosis
 from wasupervisor.runtime.doctor import ROWS
 from wasupervisor.simulator.evolution_world import EvolutionWorld
 from wasupervisor.simulator.faults import AnyFault, Http, Store
@@ -213,6 +215,18 @@ def test_others_who_read_a_literal_secret_are_told_and_the_secret_is_not(tmp_pat
     result = run("doctor", "--json", "-c", str(config))
     assert checks(result.stdout)["configuration.file"]["verdict"] == "warning"
     assert SECRET not in result.stdout
+
+
+def test_a_daemon_that_hangs_is_wrong_and_waited_for_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "ANSWERS_WITHIN", 0.1)
+    config = tmp_path / "config.yaml"
+    configure(config, "http://127.0.0.1:1")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "control.sock"))
+        listener.listen()
+        result = run("doctor", "--json", "-c", str(config))
+    assert checks(result.stdout)["service.daemon"]["verdict"] == "wrong"
+    assert json.loads(result.stdout)["asked_daemon"] is False
 
 
 @pytest.mark.parametrize("text", ["gateway: {kind: waha}", "gateway: [", "nonsense: 1"])
