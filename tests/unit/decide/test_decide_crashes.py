@@ -249,3 +249,19 @@ def test_systemd_knows_it_for_sure() -> None:
     stage.begin_anew()
     stage.look()
     assert "restarted, for the kernel killed it for want of memory (OOM)" in told(stage)[-1]
+
+
+def test_a_gateway_that_is_not_there_and_was_not_killed_is_not_told_as_killed() -> None:
+    stage = Stage(policy=POLICY, gone=True, reachable=False, oom_killed=False)
+    stage.run(30)
+    assert "killed" not in "".join(told(stage))
+
+
+def test_kills_and_loops_are_warnings() -> None:
+    stage = stage_of(oom_kills=0)
+    stage.oom_kills = 1
+    stage.look()
+    die(stage, 3)
+    warned = [one.text for _, one in stage.journal if one.warn and one.kind is EntryKind.GATEWAY]
+    assert "the kernel killed a process of the gateway for want of memory (OOM)" in warned
+    assert any(one.startswith("the gateway dies again and again") for one in warned)

@@ -487,3 +487,37 @@ def test_the_gateway_is_restarted_instead_of_a_lone_session_once(
     scene = replace(surroundings(), store_ok=True, policy=replace(CALM, restarter=restarter, gateway_kind=kind))
     block = first_block(Asked("a", memory, RESTART, GatewayMemory(), scene, in_flight=0, keeper="PM2"))
     assert (None if block is None else block.code) == code
+
+
+def test_a_gate_that_comes_and_goes_is_told_again_after_five_minutes_only() -> None:
+    stage = Stage(uplink=UplinkState.UNKNOWN).healthy("a", "b")
+    stage.change(failed())
+    for turn in range(12):
+        stage.disk_low = turn % 2 == 1
+        stage.run(20)
+    assert len(stage.withheld) == 2
+    for turn in range(12):
+        stage.disk_low = turn % 2 == 1
+        stage.run(20)
+    assert len(stage.withheld) == 4
+
+
+def test_what_counts_in_no_window_any_more_is_forgotten() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.change(working())
+    stage.run(3500)
+    assert len(stage.session().made) == 1
+    stage.run(120)
+    stage.change(failed())
+    stage.look()
+    assert stage.session().made == ()
+
+
+def test_the_last_attempt_before_the_breaker_opens_is_counted_as_such() -> None:
+    stage = Stage(policy=replace(CALM, breaker=replace(CALM.breaker, failures=1))).healthy("a", "b")
+    stage.order(OrderKind.PAUSE, None, pause_for=3600.0)
+    stage.change(failed())
+    stage.run(60)
+    assert "(attempt 1 of 1): paused" in (stage.health().next or "")

@@ -307,3 +307,49 @@ def test_a_gateway_that_works_without_its_redis_is_degraded(change: dict[str, ob
     stage.look()
     assert stage.status() is Status.DEGRADED
     assert stage.whole.why == why
+
+
+def test_what_was_not_read_or_is_not_listed_claims_nothing() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.see(working("b"))
+    stage.look()
+    assert (stage.health("a").state, stage.health("a").claim) == (State.UNKNOWN, "")
+    assert (stage.health("b").state, stage.health("b").claim) == (State.WORKING, "WORKING")
+    stage.reachable = False
+    stage.run(60)
+    assert (stage.health("b").state, stage.health("b").claim) == (State.UNKNOWN, "")
+
+
+def test_trouble_without_details_is_told_by_its_name() -> None:
+    stage = Stage(detail="").healthy()
+    stage.reachable = False
+    stage.look()
+    assert stage.whole.ready_why.startswith(f"the gateway does not answer: {stage.trouble}")
+
+
+def test_the_last_look_is_noted_as_failed_only_when_nothing_was_read() -> None:
+    stage = Stage().healthy()
+    stage.lacking = "the profile of a was not read"
+    stage.look()
+    assert "The last look at the gateway failed" not in stage.notes
+    stage.readable = False
+    stage.look()
+    assert "The last look at the gateway failed: answered with 500" in stage.notes
+
+
+def test_an_uplink_that_is_well_is_no_note() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(starting())
+    stage.run(30)
+    assert "WhatsApp cannot be reached from here" not in stage.notes
+    stage.uplink = UplinkState.DOWN
+    stage.look()
+    assert "WhatsApp cannot be reached from here" in stage.notes
+
+
+def test_a_session_that_is_not_judged_yet_is_watched() -> None:
+    stage = Stage()
+    stage.see(failed())
+    stage.look()
+    assert stage.health().condition is Condition.UNKNOWN
+    assert stage.health().next == "watched: it is not bad for long enough to be judged"

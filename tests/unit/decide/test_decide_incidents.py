@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from decide_scenes import (
     CALM,
     EVOLUTION,
@@ -19,7 +20,7 @@ from decide_scenes import (
 from msgspec.structs import replace
 
 from wasupervisor.model.journal import EntryKind
-from wasupervisor.model.observation import UplinkState
+from wasupervisor.model.observation import Observation, UplinkState
 from wasupervisor.model.policy import Budget
 from wasupervisor.model.remedies import Outcome, RemedyKind
 from wasupervisor.model.sessions import Condition, Reason, State
@@ -348,3 +349,59 @@ def test_two_reasons_that_hold_an_incident_back_at_once_are_told_once_each() -> 
     assert any("budget" in one for one in told)
     assert any("diagnosing" in one for one in told)
     assert len(told) < 6
+
+
+# What an incident tells
+
+
+def test_when_a_session_is_healed_canaries_count_anew() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(starting("a"), starting("b"))
+    stage.run(900)
+    assert stage.memory.gateway.canaries >= 2
+    stage.change(working("a"), working("b"))
+    stage.run(60)
+    stage.journal.clear()
+    stage.change(starting("a"), starting("b"))
+    stage.run(300)
+    texts = [one for one in stage.told(EntryKind.INCIDENT) if "not healed" in one]
+    assert texts[0] == "the canary was not healed; the next one not before 60 s"
+
+
+class OfEngine(Stage):
+    """A stage whose gateway tells its engine."""
+
+    def _observation(self) -> Observation:
+        seen = super()._observation()
+        return replace(seen, look=replace(seen.look, engine="NOWEB"))
+
+
+def test_canaries_in_vain_name_the_engine_that_may_be_outdated() -> None:
+    stage = OfEngine().healthy("a", "b")
+    stage.change(starting("a"), starting("b"))
+    stage.run(900)
+    texts = [one for one in stage.told(EntryKind.INCIDENT) if "Perhaps" in one]
+    assert "Perhaps WhatsApp does not accept this version of its engine NOWEB any more" in texts[0]
+
+
+@pytest.mark.parametrize(("later", "named"), [(120.0, True), (900.0, False)])
+def test_a_restart_of_the_gateway_a_short_while_ago_is_named_with_the_incident(later: float, named: bool) -> None:
+    stage = Stage().healthy("w", *HUNDRED[:6])
+    stage.begin_anew()
+    stage.run(later)
+    stage.change(*all_of(failed, HUNDRED[:6]))
+    stage.run(60)
+    (text,) = [one for one in stage.told(EntryKind.INCIDENT) if "fail together" in one]
+    assert ("; the gateway process was restarted " in text) == named
+
+
+def test_the_cause_of_an_incident_is_the_commonest_and_follows_what_is_seen() -> None:
+    stage = Stage().healthy(*HUNDRED[:6])
+    stage.change(*all_of(failed, HUNDRED[:2]))
+    stage.change(*(told(State.FAILED, Reason.CONNECTION_LOST, name) for name in HUNDRED[2:6]))
+    stage.run(30)
+    assert stage.whole.incident is not None
+    assert stage.whole.incident.cause == Reason.CONNECTION_LOST
+    stage.uplink = UplinkState.DOWN
+    stage.look()
+    assert stage.whole.incident.cause == Reason.UPLINK_DOWN

@@ -423,3 +423,18 @@ def _next_alert(stage: Stage, limit: float = 3600.0) -> Any:
         if alerts:
             return alerts[0]
     raise AssertionError("no alert")
+
+
+def test_a_restart_that_freed_memory_is_no_end_of_the_alert_before_it_is_judged() -> None:
+    stage = stage_of()
+    stage.memory_bytes = 1.9 * GB
+    stage.run_until_remedy(400)
+    stage.look()
+    stage.begin_anew()
+    stage.memory_bytes = 0.5 * GB
+    while stage.memory.gateway.attempt is not None:
+        assert [one for one in stage.look().alerts if one.event is Event.END] == []
+    fine = stage.now
+    while not [one for one in stage.look().alerts if one.event is Event.END]:
+        assert stage.now < fine + 120
+    assert stage.now - fine >= stage.policy.stable_for - stage.policy.poll_every

@@ -413,3 +413,19 @@ def test_recover_starts_what_waited_for_a_person_and_was_stopped_with_the_gatewa
     assert stage.health().condition is Condition.FATAL
     stage.order(OrderKind.RECOVER)
     assert stage.made[-1] == (RemedyKind.START_SESSION, "a")
+
+
+def test_restart_of_what_its_operator_stopped_makes_it_expected_up_at_once() -> None:
+    stage = Stage(answers=None).healthy("a", "b")
+    stage.change(stopped())
+    stage.run(60)
+    assert not stage.health().expected
+    stage.order(RESTART)
+    assert stage.health().expected
+
+
+def test_orders_are_no_warnings() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.order(PAUSE, None)
+    stage.order(RESUME, None)
+    assert [one.warn for _, one in stage.journal if one.kind is EntryKind.ORDER] == [False, False]

@@ -435,3 +435,32 @@ def test_where_no_proof_can_be_had_what_is_seen_has_to_do() -> None:
     assert proves_healed(memory, attempt, scene(now=905.0 + DOUBTED_FOR)) is True
     memory, attempt = remedied(None, working_since=None)
     assert proves_healed(memory, attempt, scene(now=905.0 + DOUBTED_FOR)) is None
+
+
+def test_probes_that_are_switched_off_leave_nothing_behind() -> None:
+    stage = dead()
+    stage.policy = replace(stage.policy, probe=None)
+    stage.run(60.0)
+    assert stage.health().condition is Condition.HEALTHY
+
+
+@pytest.mark.parametrize("what", ["slow", "uplink"])
+def test_an_answer_counts_also_while_the_whole_gateway_is_not_well(what: str) -> None:
+    stage = dead()
+    stage.proofs["a"] = Proof.ANSWERED
+    stage.until_asked()
+    stage.latency = 5.0 if what == "slow" else 0.01
+    stage.uplink = UplinkState.DOWN if what == "uplink" else UplinkState.UP
+    stage.look()
+    assert stage.probe().misses == 0
+    assert stage.probe().answered_at == stage.now
+
+
+def test_a_miss_of_a_session_that_is_not_listed_any_more_does_not_count() -> None:
+    stage = probed("a", "b")
+    stage.proofs["a"] = Proof.MISSED
+    stage.until_asked()
+    stage.see(working("b"))
+    stage.look()
+    assert stage.probe().misses == 0
+    assert stage.said() == []
