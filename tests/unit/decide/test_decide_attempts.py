@@ -521,3 +521,100 @@ def test_a_stopped_session_of_ours_is_started_again_by_start_and_not_by_restart(
     stage.run_until_remedy(120)
     assert stage.made == [(RESTART, "a"), (START, "a")]
     assert stage.health().reason is Reason.STOPPED_BY_REMEDY
+
+
+# What the journal tells of a call, and what it leads to
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind", "warn"),
+    [
+        (Outcome.ACCEPTED, EntryKind.RESULT, False),
+        (Outcome.ALREADY, EntryKind.RESULT, False),
+        (Outcome.REFUSED, EntryKind.RESULT, True),
+        (Outcome.TIMED_OUT, EntryKind.RESULT, True),
+        (Outcome.DROPPED, EntryKind.RESULT, True),
+        (Outcome.UNREACHABLE, EntryKind.WITHHELD, True),
+        (Outcome.WITHHELD, EntryKind.WITHHELD, True),
+        (None, EntryKind.RESULT, True),
+    ],
+)
+def test_the_journal_tells_whose_call_ended_how_and_what_it_was_for(
+    outcome: Outcome | None, kind: EntryKind, warn: bool
+) -> None:
+    stage = failing(answers=outcome)
+    stage.run_until_remedy()
+    stage.journal.clear()
+    stage.run(70 if outcome is None else 5)
+    entry = next(one for _, one in stage.journal if one.kind in (EntryKind.RESULT, EntryKind.WITHHELD))
+    assert entry.text
+    assert (entry.kind, entry.session, entry.reason, entry.remedy) == (kind, "a", Reason.UNEXPLAINED, RESTART)
+    assert (entry.outcome, entry.warn) == (outcome or Outcome.TIMED_OUT, warn)
+
+
+def test_a_verdict_in_vain_tells_when_the_next_remedy_may_come() -> None:
+    stage = stuck(policy=GENEROUS)
+    stage.run(HOUR)
+    verdicts = stage.told(EntryKind.VERIFIED)
+    assert verdicts[0].endswith("; the next one not before 6 s")
+    assert verdicts[4].endswith("; the breaker is open for 66 s after 5 remedies in vain")
+    diagnosed = failing()
+    diagnosed.run(600)
+    assert diagnosed.told(EntryKind.VERIFIED) == ["restart_session did not heal it: FAILED 10 s later"]
+
+
+def test_a_restart_of_what_was_stuck_is_no_diagnosis_of_the_failure_that_follows() -> None:
+    stage = stuck()
+    stage.run_until_remedy()
+    stage.change(failed())
+    stage.run(300)
+    assert stage.made == [(RESTART, "a")] * 2  # the second is its own, and tells that it is unlinked
+    assert stage.health().condition is Condition.FATAL
+
+
+def test_a_restart_that_ended_in_starting_for_ever_is_no_diagnosis_of_the_failure_that_follows() -> None:
+    stage = failing()
+    stage.run_until_remedy()
+    stage.change(starting())
+    while stage.session().attempt is not None:
+        stage.look()
+    assert not stage.session().diagnosed
+    stage.change(failed())
+    stage.run_until_remedy()
+    assert stage.health().reason is Reason.UNEXPLAINED
+
+
+def test_what_works_before_the_end_of_the_call_is_heard_and_fails_again_is_no_diagnosis() -> None:
+    stage = failing(answers=None)
+    remedy = stage.run_until_remedy()
+    stage.change(working())
+    stage.look()
+    stage.change(failed())
+    stage.look()
+    stage.pending.append(result_of(remedy, Outcome.ACCEPTED))
+    stage.run(30)
+    assert len(stage.told(EntryKind.VERIFIED)) == 1
+    assert stage.health().condition is not Condition.FATAL
+    assert stage.health().reason is Reason.UNEXPLAINED
+
+
+def test_after_a_call_that_was_made_the_wait_for_one_that_is_not_begins_anew() -> None:
+    stage = stuck(policy=GENEROUS, answers=Outcome.WITHHELD)
+    stage.run(200)
+    assert stage.session().unmade > 2
+    stage.answers = Outcome.ACCEPTED
+    stage.run_until_remedy()
+    stage.look()
+    assert stage.session().unmade == 0
+
+
+def test_a_stop_after_a_start_that_was_seen_with_the_end_of_the_call_is_the_operators() -> None:
+    stage = failing(answers=Outcome.TIMED_OUT)
+    stage.run_until_remedy()
+    stage.change(starting())
+    stage.look()
+    stage.change(stopped())
+    stage.run(HOUR)
+    assert stage.made == [(RESTART, "a")]
+    assert stage.told(EntryKind.VERIFIED) == ["restart_session is not judged: it was stopped meanwhile"]
+    assert stage.health().condition is Condition.STOPPED

@@ -421,3 +421,70 @@ def test_an_uplink_that_is_not_watched_is_taken_as_up() -> None:
     stage.change(failed())
     stage.run(20)
     assert stage.made == [(RemedyKind.RESTART_SESSION, "a")]
+
+
+def test_who_failed_while_upgrades_were_refused_and_starts_later_was_not_refused() -> None:
+    stage = Stage().healthy("a")
+    stage.uplink, stage.refused = UplinkState.DOWN, True
+    stage.change(failed())
+    stage.run(60)
+    stage.uplink, stage.refused = UplinkState.UP, False
+    stage.change(starting())
+    stage.run(60)
+    assert stage.health().reason is Reason.UNEXPLAINED  # starting still has its whole patience
+    stage.look()
+    assert stage.health().reason is Reason.STUCK_STARTING
+
+
+def test_a_healthy_session_is_shown_with_what_the_gateway_says_of_it_now() -> None:
+    stage = Stage().healthy()
+    stage.change(replace(working(), claim="CONNECTED"))
+    stage.run(10)
+    assert stage.health().claim == "CONNECTED"
+    assert stage.health().condition is Condition.HEALTHY
+
+
+def test_what_is_seen_while_a_call_is_under_way_is_judged_unless_it_is_the_stop_of_the_call() -> None:
+    stage = Stage(answers=None).healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.change(wants_qr())
+    stage.look()
+    assert stage.health().condition is Condition.NEEDS_HUMAN
+
+
+def test_what_still_starts_after_a_time_in_which_nobody_looked_is_stuck_and_gets_its_patience_all_the_same() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(starting())
+    stage.run(50)
+    stage.restart_supervisor(away=3600)
+    stage.look()
+    assert stage.health().reason is Reason.STUCK_STARTING
+    assert stage.made == []
+
+
+def test_a_condition_is_told_since_it_began_also_when_its_cause_changes() -> None:
+    stage = Stage(uplink=UplinkState.UNKNOWN).healthy("a", "b")
+    stage.change(starting())
+    while stage.health().reason is not Reason.STUCK_STARTING:
+        stage.look()
+    began = stage.now
+    assert stage.health().since == began
+    stage.change(failed())
+    stage.run(60)
+    assert stage.health().condition is Condition.FAILING
+    assert stage.health().reason is Reason.UNEXPLAINED
+    assert stage.health().since == began
+    stage.change(working())
+    stage.look()
+    assert stage.health().since == stage.now
+
+
+def test_a_stop_is_the_operators_after_just_fifteen_seconds() -> None:
+    stage = Stage().healthy("a", "b")
+    stage.change(stopped())
+    stage.run(15)  # the first of these looks begins the time
+    assert stage.health().condition is Condition.SUSPECT
+    stage.look()
+    assert stage.health().condition is Condition.STOPPED
+    assert stage.session().operator_stopped

@@ -239,3 +239,10 @@ def test_what_flapping_means(kind: str, cpu: float | None, fought: float | None,
     quick, slow = (9_950.0, 9_965.0, 9_980.0, 9_995.0), (7_000.0, 8_000.0, 9_000.0, 9_990.0)
     assert fights(replace(fallen(*quick), fought=fought), surroundings) is means
     assert fights(replace(fallen(*slow), fought=fought), surroundings) is Reason.FLAPPING
+
+
+def test_slow_flapping_goes_on_for_two_minutes_after_the_last_fall() -> None:
+    slow = [100.0 + 35 * turn for turn in range(8)]
+    assert is_flapping(fallen(*slow), scene(slow[-1] + 120))
+    assert not is_flapping(fallen(*slow), scene(slow[-1] + 120.1))
+    assert not is_flapping(fallen(*slow[1:]), scene(slow[-1]))

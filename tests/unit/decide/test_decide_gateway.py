@@ -204,3 +204,12 @@ def test_kill_minus_nine_with_an_old_core_that_starts_nothing() -> None:
     remedy = stage.run_until_remedy()
     assert (remedy.kind, remedy.session) == (START, "default")
     assert stage.now - died <= 45
+
+
+def test_a_new_run_that_the_api_alone_tells_is_seen_also_after_silence() -> None:
+    stage = Stage(process=None, api="R1").healthy()
+    stage.reachable = False
+    stage.run(30)
+    stage.reachable, stage.api = True, "R2"
+    stage.look()
+    assert any("the gateway process was restarted" in one for one in stage.told(EntryKind.GATEWAY))

@@ -345,6 +345,15 @@ def test_an_answer_to_what_was_asked_before_it_fell_tells_nothing() -> None:
     assert stage.session().probe == ProbeMemory(asked_at=stage.times()[-1])
 
 
+def test_the_uplink_is_asked_after_the_first_miss() -> None:
+    stage = probed("a", "b")
+    assert not stage.look().ask_uplink
+    stage.proofs["a"] = Proof.MISSED
+    stage.until_asked()
+    assert stage.look().ask_uplink
+    assert stage.health().condition is Condition.HEALTHY
+
+
 # Remedies
 
 
