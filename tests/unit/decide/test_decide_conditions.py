@@ -488,3 +488,32 @@ def test_a_stop_is_the_operators_after_just_fifteen_seconds() -> None:
     stage.look()
     assert stage.health().condition is Condition.STOPPED
     assert stage.session().operator_stopped
+
+
+def test_a_bad_session_whose_cause_changes_is_told_again_as_a_warning() -> None:
+    stage = Stage(policy=replace(CALM, act=False)).healthy("a", "b")
+    stage.change(told(State.FAILED, Reason.CONNECTION_LOST))
+    stage.run(60)
+    stage.change(failed())
+    stage.run(60)
+    concluded = [one for _, one in stage.journal if one.kind is EntryKind.CONCLUDED and one.text.startswith("failing")]
+    assert [one.reason for one in concluded] == [Reason.CONNECTION_LOST, Reason.UNEXPLAINED]
+    assert all(one.warn for one in concluded)
+
+
+def test_who_comes_back_untouched_came_back_by_itself_and_after_a_remedy_not() -> None:
+    alone = Stage(policy=replace(CALM, act=False)).healthy("a", "b")
+    alone.change(failed())
+    alone.run(60)
+    alone.change(working())
+    alone.look()
+    assert (
+        alone.told(EntryKind.CONCLUDED)[-1] == "it works again after 60 s, by itself; healthy if it stays so for 30 s"
+    )
+    helped = Stage().healthy("a", "b")
+    helped.change(failed())
+    helped.run_until_remedy()
+    helped.change(working())
+    helped.look()
+    assert helped.told(EntryKind.CONCLUDED)[-1].startswith("it works again after ")
+    assert "by itself" not in helped.told(EntryKind.CONCLUDED)[-1]

@@ -566,3 +566,12 @@ def test_a_habit_is_what_was_busy_nearly_each_time_and_at_least_twice() -> None:
 
 def test_a_memory_without_any_of_it_loads() -> None:
     assert load(b"{}") == Memory()
+
+
+def test_two_of_many_that_are_silent_are_told_singly() -> None:
+    ears = learnt("a", "b", "c", "d", "e")
+    for name in "ab":
+        ears.traffic[name] = until(STOP, office)
+    ears.run_to(STOP + 3 * HOUR)
+    assert [name for _, name, _ in ears.told] == ["a", "b"]
+    assert "silent together" not in ears.notes

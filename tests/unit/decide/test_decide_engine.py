@@ -279,3 +279,16 @@ def test_nothing_is_written_while_nothing_changes() -> None:
     stage.programs = None
     stage.run(60)
     assert stage.writes - before <= 2
+
+
+def test_one_reading_without_it_and_a_long_blindness_are_not_two_readings() -> None:
+    stage = engine_ends(gows("a"), failed())
+    stage.look()
+    stage.programs = None
+    stage.run(300)
+    stage.programs = ()
+    stage.look()
+    stage.run(GONE_FOR - stage.policy.poll_every)
+    assert gateway_told(stage) == []
+    stage.run(10)
+    assert gateway_told(stage) == [TOLD]

@@ -833,3 +833,53 @@ def test_whatever_happens_each_episode_begins_once_and_ends_once(base: Policy, s
     for events in by_id.values():
         assert (events[0], events[-1]) == (Event.BEGIN, Event.END)
         assert set(events[1:-1]) <= {Event.REMIND}
+
+
+def test_as_many_as_are_told_singly_are_told_singly() -> None:
+    ear = Ear()
+    ear.see(*all_of(wants_qr, names("s", MOST_SINGLY)))
+    ear.run(60)
+    assert ear.events == [begin(NEEDS_HUMAN, name) for name in names("s", MOST_SINGLY)]
+
+
+def test_who_needs_a_person_and_no_order_is_not_told_to_give_one(ear: Ear) -> None:
+    ear.change(wants_qr())
+    ear.run(60)
+    assert "Scan the QR code" in ear.last.todo
+    assert "Then order" not in ear.last.todo
+
+
+def test_what_is_under_way_is_told_as_such_and_not_as_observed() -> None:
+    ear = Ear(policy=replace(TELL, tell=(AlertKind.BREAKER_OPEN,), remind=60.0, action_timeout=600.0), answers=None)
+    ear.healthy("a", "b")
+    ear.change(starting())
+    ear.run(900)
+    tried = [one.tried for _, one in ear.heard]
+    assert any("a remedy is under way" in texts for texts in tried)
+    both = {"a remedy is under way", "it is being observed whether the last one helps"}
+    assert not any(both <= set(texts) for texts in tried)
+
+
+def test_an_incident_tells_the_advice_of_its_cause_or_where_to_look(ear: Ear) -> None:
+    ear.see(*(told(State.FAILED, Reason.OUTDATED, name) for name in ear.seen))
+    ear.run(60)
+    (incident,) = (one for _, one in ear.heard if one.kind is AlertKind.INCIDENT)
+    assert incident.todo.startswith("Update the gateway")
+    other = Ear(uplink=UplinkState.DOWN)
+    other.healthy("a", "b")
+    other.change(failed("a"), failed("b"))
+    other.run(60)
+    assert other.last.kind is AlertKind.INCIDENT
+    assert other.last.todo == "Look at the network of this host: WhatsApp cannot be reached from here."
+
+
+def test_an_unwell_store_is_told_with_the_restarts_before(ear: Ear) -> None:
+    ear.policy = replace(ear.policy, restarter="systemd")
+    ear.order(OrderKind.RESTART_GATEWAY, None)
+    ear.look()
+    ear.begin_anew()
+    ear.run(300)
+    ear.redis_ok = False
+    ear.run(60)
+    assert ear.last.kind is AlertKind.STORE_DOWN
+    assert ear.last.tried[0].startswith("1 restart of the gateway because of us in the last day")
