@@ -587,10 +587,14 @@ def test_a_restart_that_ended_in_starting_for_ever_is_no_diagnosis_of_the_failur
 def test_what_works_before_the_end_of_the_call_is_heard_and_fails_again_is_no_diagnosis() -> None:
     stage = failing(answers=None)
     remedy = stage.run_until_remedy()
-    stage.change(working())
-    stage.look()
-    stage.change(failed())
-    stage.look()
+    falls = []
+    for seen in (working(), failed()):
+        stage.change(seen)
+        stage.look()
+        attempt = stage.session().attempt
+        assert attempt is not None
+        falls.append(attempt.falls)
+    assert falls == [0, 1]
     stage.pending.append(result_of(remedy, Outcome.ACCEPTED))
     stage.run(30)
     assert len(stage.told(EntryKind.VERIFIED)) == 1

@@ -122,6 +122,17 @@ def test_our_own_restart_is_not_the_operators_stop() -> None:
     assert not stage.session().operator_stopped
 
 
+def test_what_is_still_stopped_when_the_end_of_our_restart_can_be_heard_no_more_was_stopped_by_somebody_else() -> None:
+    stage = Stage(answers=None).healthy("a", "b")
+    stage.change(failed())
+    stage.run_until_remedy()
+    stage.change(stopped())
+    stage.run(3600)
+    assert stage.made == [(RESTART, "a")]
+    assert stage.told(EntryKind.VERIFIED) == ["restart_session is not judged: it was stopped meanwhile"]
+    assert stage.health().condition is Condition.STOPPED
+
+
 def test_a_restart_of_ours_that_leaves_it_stopped_is_finished_by_a_start() -> None:
     stage = Stage(answers=Outcome.TIMED_OUT).healthy("a", "b")
     stage.change(failed())
