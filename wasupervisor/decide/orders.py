@@ -132,7 +132,6 @@ def _restart_gateway(draft: Draft, scene: Scene, order: Order) -> None:
     draft.say(EntryKind.ORDER, f"a restart of the gateway{flag} was ordered{_by(order)}")
     asked = gateway_gates.Asked(Need(Reason.NONE), draft, scene, ordered=True, forced=order.force)
     block = gateway_gates.first_block(asked)
-    wait = None if block is None or block.until is None else max(0.0, block.until - draft.now)
     action = None
     if block is None:
         action = book(draft, asked)
@@ -143,7 +142,7 @@ def _restart_gateway(draft: Draft, scene: Scene, order: Order) -> None:
     else:
         verdict, text = Verdict.WITHHELD, f"restart_gateway is withheld: {block.text}"
         draft.say(EntryKind.WITHHELD, text)
-    draft.replies.append(Reply(order_id=order.id, verdict=verdict, text=text, action=action, retry_after=wait))
+    draft.replies.append(Reply(order_id=order.id, verdict=verdict, text=text, action=action))
 
 
 def _recover(draft: Draft, scene: Scene, name: str) -> Answer:

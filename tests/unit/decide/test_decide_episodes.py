@@ -22,6 +22,7 @@ from decide_scenes import (
 )
 from msgspec.structs import replace
 
+from wasupervisor.decide.cases import LONG
 from wasupervisor.decide.decision import Decision
 from wasupervisor.decide.episodes import MOST_SINGLY, TOGETHER_WITHIN
 from wasupervisor.decide.memory import Breaker, BreakerState, Hearing
@@ -883,3 +884,14 @@ def test_an_unwell_store_is_told_with_the_restarts_before(ear: Ear) -> None:
     ear.run(60)
     assert ear.last.kind is AlertKind.STORE_DOWN
     assert ear.last.tried[0].startswith("1 restart of the gateway because of us in the last day")
+
+
+def test_a_session_fails_for_long_from_the_very_moment_that_it_is_long(ear: Ear) -> None:
+    ear.order(OrderKind.PAUSE, None)
+    ear.change(failed())
+    ear.run(60)
+    left = ear.health().since + LONG - ear.now
+    ear.run(left - ear.policy.poll_every)
+    assert ear.heard == []
+    ear.look()
+    assert ear.events == [begin(AlertKind.BREAKER_OPEN, "a")]

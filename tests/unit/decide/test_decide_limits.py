@@ -438,3 +438,15 @@ def test_a_restart_that_freed_memory_is_no_end_of_the_alert_before_it_is_judged(
     while not [one for one in stage.look().alerts if one.event is Event.END]:
         assert stage.now < fine + 120
     assert stage.now - fine >= stage.policy.stable_for - stage.policy.poll_every
+
+
+@pytest.mark.parametrize(("blind", "anew"), [(2, False), (3, True)])
+def test_readings_that_were_missing_for_as_long_as_a_look_may_fail_let_all_count_anew(blind: int, anew: bool) -> None:
+    stage = stage_of()
+    stage.memory_bytes = 1.9 * GB
+    stage.run(40)
+    stage.memory_bytes = None
+    stage.run(blind * stage.policy.poll_every)
+    stage.memory_bytes = 1.9 * GB
+    stage.run(40)
+    assert len(stage.made) == (0 if anew else 1)
