@@ -159,12 +159,14 @@ class Process(Section, frozen=True, kw_only=True):
     cpu: Annotated[Cpu | None, "limits of its CPU, of all that it may use; null: none"] = None
 
 
+# A name or an IPv4 address, or an IPv6 address, which has two colons at least.
+_HOST = r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
+
+
 class Uplink(Section, frozen=True, kw_only=True):
     """Whether a gateway here would get through to WhatsApp."""
 
-    host: Annotated[str, Text("a host name", r"[A-Za-z0-9][A-Za-z0-9.:-]*"), "where a gateway connects to"] = (
-        "web.whatsapp.com"
-    )
+    host: Annotated[str, Text("a host name without a port", _HOST), "where a gateway connects to"] = "web.whatsapp.com"
     port: Annotated[int, Count(1, 65535), "its port"] = 443
     check: Annotated[str, Choice("upgrade", "tls", "tcp"), "upgrade opens WhatsApp's websocket without logging in"] = (
         "upgrade"

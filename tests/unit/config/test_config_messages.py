@@ -63,6 +63,8 @@ def test_a_message_begins_with_the_file(tmp_path: Path) -> None:
         ("log: {level: [info]}", "2:14: log.level: cannot be a list: write debug"),
         ("log: {level: !x info}", "2:14: log.level: cannot have a tag: a value with '!' at its start must stand in"),
         ("redis:", "2:7: redis: cannot be empty: write null to have none, or keys below it"),
+        # It was taken for a name that cannot be resolved, so that nothing was ever healed.
+        ("uplink: {host: web.whatsapp.com:443}", "2:16: uplink.host: cannot be this: write a host name without a port"),
         ("uplink:\n  # host: h\n", "2:8: uplink: cannot be empty: write null to have none, or keys below it"),
         ("redis: {}", "2:8: redis.url: cannot be left out: write a URL such as redis://127.0.0.1:6379/6"),
         ("sessions: {include: sales}", "2:21: sessions.include: cannot be a single value: write a list [...] of"),
