@@ -31,6 +31,9 @@ from wasupervisor.config.units import parse_size as size
 from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.policy import ReadyWhen
 
+# A name or an IPv4 address, or an IPv6 address, which has two colons at least.
+_HOST = r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
+
 
 class Gateway(Section, frozen=True, kw_only=True):
     """The gateway that is watched."""
@@ -157,10 +160,6 @@ class Process(Section, frozen=True, kw_only=True):
     ] = None
     memory: Annotated[Memory | None, "limits of its memory, children included; null: none"] = None
     cpu: Annotated[Cpu | None, "limits of its CPU, of all that it may use; null: none"] = None
-
-
-# A name or an IPv4 address, or an IPv6 address, which has two colons at least.
-_HOST = r"[A-Za-z0-9][A-Za-z0-9.-]*|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
 
 
 class Uplink(Section, frozen=True, kw_only=True):
