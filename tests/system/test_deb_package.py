@@ -66,7 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
         cannot(reason)
     folder = tmp_path_factory.mktemp("deb")
     tree = folder / "tree"
-    command = ["mmdebstrap", *BOOTSTRAP, FETCH, "bookworm", str(tree), mirror()]
+    command = ["mmdebstrap", *BOOTSTRAP, FETCH, "bookworm", str(tree), *mirror()]
     debian = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         package = build(folder)
@@ -87,14 +87,14 @@ def why_not_here() -> str | None:
     return f"the Debian package's tests need {' and '.join(missing)} (Debian packages)" if missing else None
 
 
-def mirror() -> str:
-    """Where this machine takes Debian 12 from."""
+def mirror() -> list[str]:
+    """Where this machine takes Debian 12 from, as far as its apt has lists; mmdebstrap knows a place itself."""
     form = ["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]
     for line in subprocess.run(form, capture_output=True, text=True, check=True).stdout.splitlines():
         release, _, address = line.partition(" ")
         if release == "bookworm":
-            return address
-    return "http://deb.debian.org/debian"
+            return [address]
+    return []
 
 
 def build(folder: Path) -> Path:
