@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-import pytest
+from skipping import cannot
 from stage import PATIENCE, Gateway, Supervisor, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "load-balancers.md"
@@ -38,10 +38,7 @@ def program(name: str) -> str:
     """Where this program of a Debian package is; the test is skipped without it, but never in CI."""
     found = shutil.which(name, path=SBIN)
     if found is None:
-        reason = f"{name} is missing: apt-get install {name}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        cannot(f"{name} is missing: apt-get install {name}")
     return found
 
 

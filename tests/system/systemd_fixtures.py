@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from skipping import cannot
 from systemd_container import Container, UnavailableError, until, why_unavailable
 
 CHECKOUT = Path(__file__).parents[2]
@@ -30,13 +31,6 @@ WatchdogSec=3
 RestartSec=200ms
 """
 AS_US = ("setpriv", "--reuid=wasupervisor", "--regid=wasupervisor", "--clear-groups")
-
-
-def cannot(reason: str) -> None:
-    """Skipped with its reason on a developer's machine; in CI it must run."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

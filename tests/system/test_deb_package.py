@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from skipping import cannot
 from systemd_container import Container, UnavailableError, why_unavailable
-from systemd_fixtures import CHECKOUT, ETC, PYTHON, UNIT, Service, cannot
+from systemd_fixtures import CHECKOUT, ETC, PYTHON, UNIT, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from redis_fixtures import RedisServer
-from systemd_fixtures import INSTALL, Service, cannot
+from skipping import cannot
+from systemd_fixtures import INSTALL, Service
 
 SIMULATOR = [sys.executable, "-m", "wasupervisor.simulator", "--kind", "waha", "--sessions", "2"]
 # Loads everything as root, then becomes nobody: whoever runs the tests may keep Python where nobody gets to.

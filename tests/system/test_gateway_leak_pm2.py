@@ -18,6 +18,7 @@ import pytest
 from gateway_runners import RunGateway
 from leak_story import Lapse, configure, hook, leak_and_heal, of_restarts
 from queue_fixtures import LIBRARIES
+from skipping import cannot
 from stage import PATIENCE, Gateway, wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -78,8 +79,7 @@ class Pm2Gateway(RunGateway):
 @pytest.fixture
 def gateway(gateways: Callable[..., Gateway]) -> Iterator[Pm2Gateway]:
     if shutil.which("node") is None or not (PROGRAMS / "pm2").exists():
-        assert os.environ.get("CI") != "true", "no node, or no PM2 for it"
-        pytest.skip("needs PM2 for node: `make test` installs it where there is npm")
+        cannot("needs PM2 for node: `make test` installs it where there is npm")
     # Not in `tmp_path`: the path of a socket has 107 characters at the most.
     with TemporaryDirectory() as home, closing(Pm2Gateway(Path(home), gateways().uplink_port)) as made:
         yield made

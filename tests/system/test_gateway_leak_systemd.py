@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from gateway_runners import RunGateway
 from leak_story import Lapse, configure, hook, leak_and_heal
+from skipping import cannot
 from stage import Gateway, free_port, wait_until
 from systemd_container import Container
-from systemd_fixtures import ETC, INSTALL, PYTHON, UNIT, Service, cannot
+from systemd_fixtures import ETC, INSTALL, PYTHON, UNIT, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(420)]
 

@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from skipping import cannot
 from systemd_container import Container, until
-from systemd_fixtures import CHECKOUT, CONFIG, INSTALL, PYTHON, SIMULATOR, UNIT, Service, cannot, simulate
+from systemd_fixtures import CHECKOUT, CONFIG, INSTALL, PYTHON, SIMULATOR, UNIT, Service, simulate
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(420)]
 

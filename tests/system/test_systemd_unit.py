@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from systemd_fixtures import AS_US, CONFIG, ETC, INSTALL, PYTHON, UNIT, Service, cannot
+from skipping import cannot
+from systemd_fixtures import AS_US, CONFIG, ETC, INSTALL, PYTHON, UNIT, Service
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(420)]
 
