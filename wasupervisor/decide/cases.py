@@ -9,7 +9,7 @@ from wasupervisor.decide.draft import Draft
 from wasupervisor.decide.gateway import is_silent
 from wasupervisor.decide.limits import held
 from wasupervisor.decide.memory import BreakerState, GatewayMemory, SessionMemory
-from wasupervisor.decide.reasons import FOR_RESOURCES
+from wasupervisor.decide.reasons import FOR_A_PERSON, FOR_RESOURCES
 from wasupervisor.decide.scene import Scene, expected
 from wasupervisor.model.alerts import AlertKind
 from wasupervisor.model.sessions import Condition, State
@@ -55,7 +55,6 @@ BEGINS, STAYS, OVER = True, False, None
 Level = bool | None
 """Begins an episode; does not end one; neither."""
 
-WAITS = frozenset({Condition.NEEDS_HUMAN, Condition.FATAL})
 FAILS = frozenset({Condition.FAILING, Condition.UNKNOWN})
 BAD = frozenset({Condition.FAILING, Condition.SUSPECT, Condition.UNKNOWN, Condition.SETTLING})
 
@@ -63,7 +62,7 @@ BAD = frozenset({Condition.FAILING, Condition.SUSPECT, Condition.UNKNOWN, Condit
 def _needs_human(stand: Stand) -> Level:
     """It waits for a person, or its breaker is held. Not over before it works: what was told may still be the cause."""
     one = stand.session
-    if one.condition in WAITS or (one.condition is Condition.FAILING and one.breaker.state is BreakerState.HELD):
+    if one.condition in FOR_A_PERSON or (one.condition is Condition.FAILING and one.breaker.state is BreakerState.HELD):
         return BEGINS
     return STAYS if one.condition in BAD else OVER
 

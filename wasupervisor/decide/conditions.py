@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from wasupervisor.decide.flaps import fallen_since, fights, is_flapping
 from wasupervisor.decide.memory import BreakerState, SessionMemory
 from wasupervisor.decide.probing import is_false_working
-from wasupervisor.decide.reasons import CONDITION_OF, TABLE, Nature
+from wasupervisor.decide.reasons import CONDITION_OF, FOR_A_PERSON, TABLE, Nature
 from wasupervisor.decide.scene import FORGET_MISSING_AFTER, HOUR, OPERATOR_STOP_AFTER, Scene, expected, named
 from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.remedies import RemedyKind
@@ -32,7 +32,6 @@ MAYBE_STOPPED = frozenset({State.STOPPED, State.UNKNOWN, State.NOT_LOADED})
 CLAIM_TO_WORK = frozenset({Reason.FALSE_WORKING, Reason.FLAPPING, Reason.FIGHT})
 """Causes that hold although the gateway says working."""
 ASKS_UPLINK = frozenset({*WORKED, Condition.FAILING, Condition.UNKNOWN})
-FOR_A_PERSON = frozenset({Condition.NEEDS_HUMAN, Condition.FATAL})
 JUDGED_BAD = frozenset({Condition.FAILING, *FOR_A_PERSON})
 TELLS_NOTHING = frozenset({*AWAY, Condition.UNKNOWN})
 """Conditions in which nobody can know whether a person has done what was wanted."""
@@ -364,7 +363,7 @@ def _enter(memory: SessionMemory, condition: Condition, cause: Reason, scene: Sc
     breaker = memory.breaker
     if memory.condition is Condition.HEALTHY and scene.now - memory.condition_since >= scene.policy.breaker.open_max:
         breaker = replace(breaker, trips=0)
-    if condition is Condition.FATAL and breaker.state is not BreakerState.HELD:
+    if condition is Condition.FATAL:
         breaker = replace(breaker, state=BreakerState.HELD)
     wanted_for = cause if condition in FOR_A_PERSON else Reason.NONE
     return replace(

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from wasupervisor.decide.asked import FITTING, Asked, Block, Found, Kind, Row, first_holding, spent, told_pause
 from wasupervisor.decide.memory import BreakerState
-from wasupervisor.decide.reasons import TABLE, advice_for
+from wasupervisor.decide.reasons import FOR_A_PERSON, TABLE, advice_for
 from wasupervisor.decide.scene import DAY, HOUR
 from wasupervisor.decide.words import count, span
 from wasupervisor.model.observation import UplinkState
 from wasupervisor.model.remedies import RemedyKind
-from wasupervisor.model.sessions import Condition, Reason, State
+from wasupervisor.model.sessions import Reason, State
 
 
 def _in_flight(asked: Asked) -> Found:
@@ -55,7 +55,7 @@ def _grace(asked: Asked) -> Found:
 
 
 def _fatal(asked: Asked) -> Found:
-    if asked.session.condition not in (Condition.FATAL, Condition.NEEDS_HUMAN):
+    if asked.session.condition not in FOR_A_PERSON:
         return None
     row = TABLE[asked.session.cause]
     return f"{row.sentence}. {advice_for(row.reason, asked.name)}".strip(), None

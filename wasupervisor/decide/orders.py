@@ -13,7 +13,7 @@ from wasupervisor.decide.ladder import WAHA, remedy_for, wants_gateway_restart
 from wasupervisor.decide.last_rung import Need
 from wasupervisor.decide.memory import Breaker, SessionMemory
 from wasupervisor.decide.qr import show_qr
-from wasupervisor.decide.reasons import QR_REASONS, TABLE, Nature, advice_for
+from wasupervisor.decide.reasons import FOR_A_PERSON, QR_REASONS, TABLE, Nature, advice_for
 from wasupervisor.decide.restarts import book
 from wasupervisor.decide.scene import Scene
 from wasupervisor.decide.words import span
@@ -155,7 +155,7 @@ def _recover(draft: Draft, scene: Scene, name: str) -> Answer:
         return Verdict.ACCEPTED, "it works; nothing is to be done", None
     if session.attempt is not None:
         return Verdict.WITHHELD, f"{session.attempt.kind} is under way or being verified already", None
-    waited = session.state is State.STOPPED and session.condition in (Condition.NEEDS_HUMAN, Condition.FATAL)
+    waited = session.state is State.STOPPED and session.condition in FOR_A_PERSON
     if session.condition is Condition.STOPPED or session.parked or waited:
         return _start_stopped(draft, scene, name)
     if session.condition is Condition.FATAL and TABLE[session.told].nature is Nature.FATAL:

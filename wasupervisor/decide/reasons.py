@@ -246,3 +246,6 @@ CONDITION_OF: dict[Nature, Condition] = {
     Nature.UNREADABLE: Condition.UNKNOWN,
 }
 """The condition of a reason, once it has lasted long enough to be judged."""
+
+FOR_A_PERSON = frozenset({Condition.NEEDS_HUMAN, Condition.FATAL})
+"""Conditions in which only a person helps."""

@@ -98,7 +98,7 @@ class SystemdRestarter:
             return Restarted(Outcome.TIMED_OUT, f"{text}{_beside(ran)}")
         said = one_line(ran.said).rstrip(".") or f"systemctl ended with status {ran.status}"
         advice = next((words for piece, words in _ADVICE if piece in said), "")
-        advice = advice.format(unit=self._unit, script=OF_PACKAGE if os.path.exists(OF_PACKAGE) else SCRIPT)  # noqa: PTH110
+        advice = advice.format(unit=self._unit, script=script_here())
         text = f"systemd did not restart {self._unit}: {said}"
         return Restarted(Outcome.REFUSED, f"{text}; {advice}" if advice else text)
 
@@ -107,6 +107,11 @@ def _beside(ran: Ran) -> str:
     """What systemctl had to say all the same, such as that the unit's file was changed."""
     said = one_line(ran.said)
     return f" ({said})" if said else ""
+
+
+def script_here() -> str:
+    """What installs the polkit rule on this host."""
+    return OF_PACKAGE if os.path.exists(OF_PACKAGE) else SCRIPT  # noqa: PTH110
 
 
 def seconds_of(span: str) -> float:

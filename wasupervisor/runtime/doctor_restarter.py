@@ -12,7 +12,7 @@ from wasupervisor.host import engine, systemctl
 from wasupervisor.host.engine import Engine, Trouble
 from wasupervisor.host.restart_docker import KEY as CONTAINER
 from wasupervisor.host.restart_systemd import KEY as UNIT
-from wasupervisor.host.restart_systemd import OF_PACKAGE, SCRIPT, STOP, seconds_of
+from wasupervisor.host.restart_systemd import STOP, script_here, seconds_of
 from wasupervisor.host.rights import SEARCH, WRITE
 from wasupervisor.host.running import run
 from wasupervisor.host.units import full_name
@@ -113,8 +113,7 @@ def _allowed(unit: str, by: str) -> Said:
 
 
 def _refused(who: str, unit: str, verdict: Verdict = Verdict.WRONG) -> Said:
-    script = OF_PACKAGE if os.path.exists(OF_PACKAGE) else SCRIPT  # noqa: PTH110
-    return Said("restarter.allowed", verdict, f"{who} restart {unit}", f"sudo {script} --allow-restart {unit}")
+    return Said("restarter.allowed", verdict, f"{who} restart {unit}", f"sudo {script_here()} --allow-restart {unit}")
 
 
 async def _docker(case: Case, wanted: RestartGateway) -> Iterable[Said]:

@@ -175,14 +175,15 @@ def writable_by_unit(told: Mapping[str, str], folder: Path) -> bool:
     """Whether the unit's own walls let it write there (systemd.exec(5), ProtectSystem=strict)."""
     if told.get("ProtectSystem") != "strict":
         return True
-    own = [Path("/var/lib") / one for one in told.get("StateDirectory", "").split()]
-    own += [Path("/run") / one for one in told.get("RuntimeDirectory", "").split()]
-    own += [Path(one.lstrip("-+")) for one in told.get("ReadWritePaths", "").split()]
-    return any(folder.is_relative_to(one) for one in own)
+    named = (Path(one.lstrip("-+")) for one in told.get("ReadWritePaths", "").split())
+    return any(folder.is_relative_to(one) for one in (*_made_by_unit(told), *named))
 
 
 def made_by_unit(told: Mapping[str, str], folder: Path) -> bool:
     """Whether systemd makes it when the unit starts."""
-    made = [Path("/var/lib") / one for one in told.get("StateDirectory", "").split()]
-    made += [Path("/run") / one for one in told.get("RuntimeDirectory", "").split()]
-    return folder in made
+    return folder in _made_by_unit(told)
+
+
+def _made_by_unit(told: Mapping[str, str]) -> tuple[Path, ...]:
+    places = ((Path("/var/lib"), "StateDirectory"), (Path("/run"), "RuntimeDirectory"))
+    return tuple(above / one for above, key in places for one in told.get(key, "").split())

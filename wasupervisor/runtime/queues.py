@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from wasupervisor.config.redis_url import Place, redis_address
 from wasupervisor.config.schema import Queue, Redis, Settings
@@ -13,9 +13,6 @@ from wasupervisor.model.journal import Entry, EntryKind
 from wasupervisor.queue.depth import Depth, depths
 from wasupervisor.queue.retry import Retried, RetryError, journal_text, plan, retry_failed
 from wasupervisor.runtime.wiring import open_redis
-
-if TYPE_CHECKING:
-    pass
 
 
 class NoQueueError(Exception):
